@@ -1,0 +1,76 @@
+# Development tasks. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PKG       ?= ./...
+ARGS      ?=
+BENCH     ?= .
+FUZZTIME  ?= 20s
+COUNT     ?= 50
+PIECE     ?= 10
+
+# The linter is built from source at this version, into a folder of this
+# repository: its hundreds of dependencies stay out of go.mod. A linter built by an
+# older Go refuses newer code, so the Go version is part of the folder's name.
+LINT_VERSION := v2.15.0
+LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
+
+CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
+COVERED     := internal/reactor internal/engine buffers conn server
+
+.PHONY: help run test race lint lint-fix fuzz bench bench-compare cross cover flake ci clean
+
+help: ## list the targets
+	@echo 'Usage: make TARGET [NAME=VALUE ...]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## run the echo daemon (ARGS='--help')
+	go run ./cmd/echod $(ARGS)
+
+test: ## run the tests (PKG=./conn)
+	go test $(PKG)
+
+race: ## run the tests under the race detector (PKG=./conn)
+	go test -race $(PKG)
+
+lint: $(LINT) ## run the pinned linter: formatting, vet and the list in .golangci.yml (PKG=./conn)
+	$(LINT) run $(PKG)
+
+lint-fix: $(LINT) ## the same, and repair what can be repaired
+	$(LINT) run --fix $(PKG)
+
+$(LINT):
+	GOBIN='$(CURDIR)/$(@D)' GOFLAGS= GOOS= GOARCH= \
+		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+fuzz: ## run every fuzz target in turn (PKG=./framing FUZZTIME=20s)
+	FUZZTIME='$(FUZZTIME)' scripts/fuzz.sh $(PKG)
+
+bench: ## run the benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $(PKG)
+
+bench-compare: ## measure echo servers against each other (ARGS='--help')
+	cd bench && go run ./cmd/echobench $(ARGS)
+
+cross: ## build and vet, tests included, for the other systems
+	@for target in $(CROSS); do \
+		export GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0; \
+		echo "$$target"; \
+		go build -o /dev/null $(PKG); \
+		go vet $(PKG); \
+	done
+
+cover: ## cover the core packages: by their own tests, and by each other's
+	scripts/cover.sh $(COVERED)
+
+flake: ## repeat the race tests, package by package (PKG=./conn COUNT=50 PIECE=10)
+	COUNT='$(COUNT)' PIECE='$(PIECE)' scripts/flake.sh $(PKG)
+
+ci: ## what the build server runs
+	.ci/run
+
+clean: ## remove what the targets above have made
+	rm -rf bin cover
