@@ -1,0 +1,175 @@
+package sys
+
+import (
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const ioFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+
+// Recv implements Kernel.
+func (OS) Recv(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags) }
+
+// Peek implements Kernel.
+func (OS) Peek(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_PEEK) }
+
+// RecvOOB implements Kernel.
+func (OS) RecvOOB(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_OOB) }
+
+// Send implements Kernel.
+func (OS) Send(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags) }
+
+// SendOOB implements Kernel.
+func (OS) SendOOB(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags|unix.MSG_OOB) }
+
+func recv(fd int, p []byte, flags int) (int, Errno) {
+	if len(p) > MaxIO {
+		p = p[:MaxIO]
+	}
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
+		switch errno {
+		case 0:
+			raceWrite(p[:n])
+			return int(n), 0
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+func send(fd int, p []byte, flags int) (int, Errno) {
+	if len(p) > MaxIO {
+		p = p[:MaxIO]
+	}
+	raceRead(p)
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Sendv implements Kernel.
+func (OS) Sendv(fd int, v [][]byte) (int, Errno) {
+	var iov [MaxVectors]unix.Iovec
+	used, room := 0, MaxIO
+	for _, p := range v {
+		if used == len(iov) || room == 0 {
+			break
+		}
+		if len(p) == 0 {
+			continue
+		}
+		if len(p) > room {
+			p = p[:room]
+		}
+		raceRead(p)
+		iov[used].Base = unsafe.SliceData(p)
+		iov[used].SetLen(len(p))
+		room -= len(p)
+		used++
+	}
+	var msg unix.Msghdr
+	msg.Iov = &iov[0]
+	msg.SetIovlen(used)
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
+			uintptr(unsafe.Pointer(&msg)), uintptr(ioFlags))
+		switch errno {
+		case 0:
+			return int(n), 0
+		case unix.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
+// Accept implements Kernel. It parses the address itself, because the portable
+// call allocates one for each connection.
+func (OS) Accept(fd int) (int, Addr, Errno) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unsafe.Sizeof(sa))
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(fd),
+			uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)),
+			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		switch errno {
+		case 0:
+			return int(n), rawAddr(&sa, size), 0
+		case unix.EINTR:
+		default:
+			return -1, Addr{}, errno
+		}
+	}
+}
+
+func rawAddr(sa *unix.RawSockaddrAny, size uint32) Addr {
+	switch sa.Addr.Family {
+	case unix.AF_INET:
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(sa))
+		return Addr{AddrPort: netip.AddrPortFrom(netip.AddrFrom4(in.Addr), hostOrder(in.Port))}
+	case unix.AF_INET6:
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(sa))
+		return Addr{AddrPort: netip.AddrPortFrom(ip6(in.Addr, in.Scope_id), hostOrder(in.Port))}
+	case unix.AF_UNIX:
+		un := (*unix.RawSockaddrUnix)(unsafe.Pointer(sa))
+		return Addr{Path: unixPath(un, int(size))}
+	default:
+		return Addr{}
+	}
+}
+
+func hostOrder(port uint16) uint16 {
+	b := (*[2]byte)(unsafe.Pointer(&port))
+	return uint16(b[0])<<8 | uint16(b[1])
+}
+
+// unixPath reads a path that the kernel gave a length for: an abstract name starts
+// with a zero byte (shown as '@'), a file's path ends before one.
+func unixPath(un *unix.RawSockaddrUnix, size int) string {
+	n := size - int(unsafe.Offsetof(un.Path))
+	if n <= 0 {
+		return ""
+	}
+	if n > len(un.Path) {
+		n = len(un.Path)
+	}
+	b := make([]byte, 0, n)
+	for i, c := range un.Path[:n] {
+		if c == 0 {
+			if i > 0 {
+				break
+			}
+			c = '@'
+		}
+		b = append(b, byte(c))
+	}
+	return string(b)
+}
+
+// AtMark implements Kernel.
+func (OS) AtMark(fd int) (bool, Errno) {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCATMARK)
+	return n != 0, errnoOf(err)
+}
+
+// PeerCredentials implements Kernel (SO_PEERCRED).
+func (OS) PeerCredentials(fd int) (Credentials, error) {
+	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return Credentials{}, err
+	}
+	return Credentials{PID: int(c.Pid), UID: c.Uid, GID: c.Gid}, nil
+}

@@ -1,0 +1,140 @@
+package sys
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	defaultKeepAlive      = 15 * time.Second
+	defaultKeepAliveCount = 9
+	maxBacklog            = 1<<16 - 1 // the kernel cuts it to net.core.somaxconn
+)
+
+// Listen implements Kernel. Every descriptor that it opened is closed again when
+// it fails.
+func (k OS) Listen(spec ListenSpec) (int, Addr, error) {
+	family := unix.AF_INET6
+	switch {
+	case spec.Addr.IsUnix():
+		family = unix.AF_UNIX
+	case spec.Addr.AddrPort.Addr().Is4():
+		family = unix.AF_INET
+	}
+	fd, err := socket(family)
+	if err != nil {
+		return -1, Addr{}, os.NewSyscallError("socket", err)
+	}
+	if err := k.listenOn(fd, family, spec); err != nil {
+		_ = unix.Close(fd)
+		return -1, Addr{}, err
+	}
+	bound, errno := k.LocalAddr(fd)
+	if errno != 0 {
+		_ = unix.Close(fd)
+		return -1, Addr{}, os.NewSyscallError("getsockname", errno)
+	}
+	return fd, bound, nil
+}
+
+func (OS) listenOn(fd, family int, spec ListenSpec) error {
+	if err := setListenOptions(fd, family, spec); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, spec.Addr.sockaddr()); err != nil {
+		return os.NewSyscallError("bind", err)
+	}
+	if family == unix.AF_UNIX && spec.Mode != 0 && spec.Addr.Path[0] != '@' {
+		if err := unix.Chmod(spec.Addr.Path, spec.Mode); err != nil {
+			_ = unix.Unlink(spec.Addr.Path)
+			return os.NewSyscallError("chmod", err)
+		}
+	}
+	backlog := spec.Backlog
+	if backlog <= 0 {
+		backlog = maxBacklog
+	}
+	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+}
+
+func setListenOptions(fd, family int, spec ListenSpec) error {
+	o := spec.Options
+	set := optionSetter{fd: fd}
+	if o.SendBuffer > 0 {
+		set.number("SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
+	}
+	if o.ReceiveBuffer > 0 {
+		set.number("SO_RCVBUF", unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer)
+	}
+	if o.Linger > 0 {
+		set.did("SO_LINGER", unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER,
+			&unix.Linger{Onoff: 1, Linger: int32(seconds(o.Linger))}))
+	}
+	if family == unix.AF_UNIX {
+		return set.err
+	}
+	set.number("SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if spec.ReusePort {
+		set.number("SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
+	if family == unix.AF_INET6 {
+		v6only := 1
+		if spec.DualStack {
+			v6only = 0
+		}
+		set.number("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, v6only)
+	}
+	if !o.Nagle {
+		set.number("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	set.keepAlive(o)
+	if o.UserTimeout > 0 {
+		set.did("TCP_USER_TIMEOUT", setUserTimeout(fd, int(o.UserTimeout.Milliseconds())))
+	}
+	return set.err
+}
+
+// optionSetter sets options until one fails, and keeps that error.
+type optionSetter struct {
+	fd  int
+	err error
+}
+
+func (s *optionSetter) number(name string, level, option, value int) {
+	if s.err == nil {
+		s.did(name, unix.SetsockoptInt(s.fd, level, option, value))
+	}
+}
+
+func (s *optionSetter) did(name string, err error) {
+	if s.err == nil && err != nil {
+		s.err = fmt.Errorf("setsockopt %s: %w", name, err)
+	}
+}
+
+func (s *optionSetter) keepAlive(o Options) {
+	if o.KeepAlive < 0 {
+		return
+	}
+	idle, interval, count := o.KeepAlive, o.KeepAliveInterval, o.KeepAliveCount
+	if idle == 0 {
+		idle = defaultKeepAlive
+	}
+	if interval <= 0 {
+		interval = defaultKeepAlive
+	}
+	if count <= 0 {
+		count = defaultKeepAliveCount
+	}
+	set := s.number
+	set("SO_KEEPALIVE", unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	s.did("TCP_KEEPIDLE", setKeepAliveIdle(s.fd, seconds(idle)))
+	set("TCP_KEEPINTVL", unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(interval))
+	set("TCP_KEEPCNT", unix.IPPROTO_TCP, unix.TCP_KEEPCNT, count)
+}
+
+// seconds rounds up, because the kernel refuses 0.
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }

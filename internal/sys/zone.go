@@ -1,0 +1,29 @@
+package sys
+
+import (
+	"net"
+	"strconv"
+)
+
+// zoneIndex and zoneName convert an IPv6 scope between its name ("eth0") and the
+// kernel's number. Scoped addresses are rare, so the lookups aren't cached.
+func zoneIndex(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if ifi, err := net.InterfaceByName(zone); err == nil {
+		return uint32(ifi.Index)
+	}
+	n, err := strconv.ParseUint(zone, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
+}
+
+func zoneName(index uint32) string {
+	if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
+		return ifi.Name
+	}
+	return strconv.FormatUint(uint64(index), 10)
+}
