@@ -1,0 +1,269 @@
+package engine
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/sluice-net/sluice/buffers"
+)
+
+var (
+	errWriteTimeout = &timeoutError{"the peer took too little for Timeouts.Write"}
+	errLinger       = &timeoutError{"the peer didn't end its side within Timeouts.Linger"}
+	errAborted      = errors.New("aborted")
+)
+
+// timeoutError is a time-out that names itself; errors.Is finds
+// os.ErrDeadlineExceeded in it.
+type timeoutError struct{ what string }
+
+func (e *timeoutError) Error() string        { return e.what }
+func (e *timeoutError) Timeout() bool        { return true }
+func (e *timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// Shutdown ends the connection gracefully: no more is written or read, what was
+// written is sent, then our end; then the peer's end is waited for, within
+// Timeouts.Linger. A second call changes nothing.
+func (c *Conn) Shutdown() error { return c.ShutdownFor(ReasonLocalShutdown) }
+
+// ShutdownFor is Shutdown for a clean reason.
+func (c *Conn) ShutdownFor(r Reason) error {
+	c.mu.Lock()
+	var err error
+	switch {
+	case c.state == Draining:
+	case c.state == Idle:
+		err = ErrMode
+	default:
+		if err = c.usableLocked(); err == nil {
+			c.drainLocked(r)
+		}
+	}
+	c.finish()
+	return err
+}
+
+// ShutdownSend ends our side behind what was written; reading goes on. A second call
+// changes nothing.
+func (c *Conn) ShutdownSend() error {
+	c.mu.Lock()
+	err := c.usableLocked()
+	if c.state == Idle {
+		err = ErrMode
+	}
+	if err == nil {
+		c.flags.set(finWanted)
+	}
+	c.finish()
+	return err
+}
+
+// Abort ends the connection now, with a reset: what's queued is lost. cause, which may
+// be nil, is what Cause tells.
+func (c *Conn) Abort(cause error) { c.AbortFor(ReasonLocalAbort, cause) }
+
+// AbortFor is Abort for a reason.
+func (c *Conn) AbortFor(r Reason, cause error) {
+	if cause == nil {
+		cause = errAborted
+	}
+	c.mu.Lock()
+	if c.state == Open || c.state == Draining || c.state == Idle {
+		c.endLocked(r, "abort", cause)
+	}
+	c.finish()
+}
+
+// drainLocked begins the graceful end.
+func (c *Conn) drainLocked(r Reason) {
+	if c.flags.has(eof) && (r == ReasonLocalShutdown || r == ReasonUnreferenced) {
+		r = ReasonPeerClosed
+	}
+	c.endLocked(r, "shutdown", nil)
+	c.becomeLocked(Draining)
+	c.flags.set(finWanted)
+	c.dropReadsLocked()
+	if c.ext != nil {
+		c.holdGateLocked()
+	}
+}
+
+// finishSendLocked sends our end of the stream.
+func (c *Conn) finishSendLocked() {
+	if x := c.ext; x != nil && x.session != nil && !c.closeSessionWriteLocked() {
+		return // the session's own end goes first
+	}
+	c.flags.set(finSent)
+	if errno := c.shard.kernel.ShutdownWrite(int(c.fd)); errno != 0 {
+		c.failLocked("shutdown", errno)
+	}
+}
+
+// closeStep is how far the end's callbacks have come. Each step is taken before its
+// callback runs, so that a panic doesn't repeat or skip one.
+type closeStep uint8
+
+const (
+	closeNotBegun closeStep = iota
+	closeCompletions
+	closeReads
+	closeWrites
+	closeReset
+	closeClosed
+	closeDone
+)
+
+// closeLocked closes the descriptor, on the loop: first the table's slot, then the
+// descriptor, so that its number can't be found by anyone once it's reused.
+func (c *Conn) closeLocked() {
+	if c.reason == ReasonNone {
+		c.endLocked(ReasonPeerClosed, "", nil)
+	}
+	s := c.shard
+	fd := int(c.fd)
+	if s.env.Wildcard {
+		c.localAddrLocked() // it stays after the end
+	}
+	c.becomeLocked(Closed)
+	c.closing = closeCompletions
+	c.fd = -1
+	s.r.Deregister(fd)
+	s.r.AddLoad(-1)
+	s.open.remove(c)
+	// A close that lingers would block the loop; one that's meant to reset must not
+	// wait at all.
+	s.kernel.SetLinger(fd, !c.reason.clean() && c.reason != ReasonLinger, 0)
+	if x := c.ext; x != nil {
+		s.r.Disarm(&x.deadline.timer)
+		if x.session != nil {
+			x.session.end(c)
+		}
+		if x.holds > 0 {
+			x.heldFD, fd = fd, -1 // the last of them closes it
+		}
+	}
+	if fd >= 0 {
+		s.kernel.Close(fd)
+	}
+	s.add(CountClosed0+Counter(c.reason), 1)
+	c.openGatesLocked()
+}
+
+// openGatesLocked lets go of those who wait for our output, and of whom we wait for.
+func (c *Conn) openGatesLocked() {
+	x := c.ext
+	if x == nil {
+		return
+	}
+	old := c.setGateLocked(gateOff, nil)
+	var watchers []*Conn
+	if x.gate != nil {
+		x.gate.high.Store(false)
+		watchers, x.gate.watchers = x.gate.watchers, nil
+	}
+	c.mu.Unlock()
+	old.unwatch(c)
+	for _, w := range watchers {
+		w.mu.Lock()
+		w.finish()
+	}
+	c.mu.Lock()
+}
+
+// closingStepLocked makes the next call of the end: completions of what was sent,
+// failures of what wasn't read or sent, the reset, the closure.
+func (c *Conn) closingStepLocked() {
+	s := c.shard
+	told := c.flags.has(established)
+	switch c.closing {
+	case closeCompletions:
+		if told && c.ext != nil && c.ext.done.Segments() > 0 {
+			c.tellWrittenLocked()
+			return
+		}
+		c.closing = closeReads
+	case closeReads:
+		if told && c.reason.fromPeer() && c.read.kind != readNone {
+			c.failReadLocked()
+			return
+		}
+		c.dropReadsLocked()
+		c.closing = closeWrites
+	case closeWrites:
+		if told && c.out.Segments() > 0 {
+			c.failWriteLocked()
+			return
+		}
+		c.out.Release(s.cache)
+		c.closing = closeReset
+	case closeReset:
+		c.closing = closeClosed
+		if told && c.reason.fromPeer() {
+			err := c.causeLocked()
+			c.leave()
+			s.env.Consumer.Reset(c, err)
+			c.enter()
+		}
+	case closeClosed:
+		c.closing = closeDone
+		c.consumeStartLocked()
+		if told {
+			r, err := c.reason, c.causeLocked()
+			c.leave()
+			c.log(slog.LevelDebug, "connection closed", func() []any {
+				return []any{"reason", r.String(), "error", err}
+			})
+			s.env.Consumer.Closed(c, r)
+			c.enter()
+		}
+	case closeNotBegun, closeDone:
+	}
+}
+
+// failReadLocked answers one read with the cause; the first is asked about, although
+// nothing can be continued here.
+func (c *Conn) failReadLocked() {
+	b := c.partial
+	if c.partial = nil; b == nil {
+		b = c.shard.cache.Get(0)
+	}
+	c.answeredLocked()
+	c.failedLocked(b, Receiving, readFailed)
+}
+
+// failWriteLocked answers one write that wasn't (wholly) sent with the cause.
+func (c *Conn) failWriteLocked() {
+	c.failedLocked(c.out.PopFront(c.shard.cache), Sending, writeFailed)
+}
+
+func (c *Conn) failedLocked(b *buffers.Buffer, dir Direction, asked flags) {
+	s := c.shard
+	first := !c.flags.has(asked)
+	c.flags.set(asked)
+	err := c.causeLocked()
+	if err == nil {
+		err = ErrClosed
+	}
+	s.handOut(b)
+	c.leave()
+	if first {
+		s.env.Consumer.MayContinue(c, b, err, dir)
+	}
+	if dir == Receiving {
+		s.env.Consumer.ReadError(c, b, err)
+	} else {
+		s.env.Consumer.WriteError(c, b, err)
+	}
+	c.enter()
+	s.takeBack()
+}
+
+// releaseLocked is the very end.
+func (c *Conn) releaseLocked() {
+	c.becomeLocked(Released)
+	told := c.flags.has(established)
+	c.leave()
+	c.shard.env.Consumer.Released(c, told)
+	c.enter()
+}

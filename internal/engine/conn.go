@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/reactor"
+	"github.com/sluice-net/sluice/internal/sys"
+)
+
+// Conn is a connection. Its exported methods may be called from any goroutine, in any
+// callback and after its end.
+type Conn struct {
+	// Immutable.
+	shard  *Shard
+	id     uint64
+	remote netip.AddrPort // zero for a Unix-domain peer
+	named  *Addr          // the address of a Unix-domain peer that has one
+
+	// Atomic.
+	refs    atomic.Int32  // user references
+	pending atomic.Uint32 // events that came while somebody held mu
+
+	// The loop's own.
+	calling bool // the consumer is being called
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	fd      int32 // −1 once closed
+	flags   flags
+	state   State
+	reason  Reason
+	closing closeStep
+	chunk   uint8 // the next Read takes 1<<chunk bytes
+	quiet   uint8 // looks of the drain since a byte moved
+	read    readOp
+	partial *buffers.Buffer // what a ReadFull has so far
+	out     buffers.Chain   // to be sent
+	flow    *Flow           // the Env's, or its own
+	ext     *ext            // what few connections need, made on use
+	local   *Addr           // its own address, once asked for
+	offLoop tally           // what was sent off the loop and not counted yet
+	link    reactor.Link    // of kicks
+
+	siblings siblings // in the shard's registry
+}
+
+// tally is bytes and operations that the shard doesn't know of yet.
+type tally struct {
+	bytes  uint64
+	writes uint32
+}
+
+// ext is the part of a connection that most don't need.
+type ext struct {
+	err      error    // the cause
+	reads    []readOp // behind Conn.read
+	done     buffers.Chain
+	posts    []func(*Conn)
+	urgent   []urgent
+	session  *sessionState
+	deadline deadlines
+	gate     *gate // of those whose reads wait for our output
+	waitsFor *gate // of the one whose output our reads wait for
+	waiting  bool  // we're counted in waitsFor.readers
+	unheld   *Conn // we were the last there
+	gateMode gateMode
+	holds    int // users of the descriptor through SyscallConn
+	heldFD   int // to be closed by the last of them
+}
+
+func (c *Conn) extLocked() *ext {
+	if c.ext == nil {
+		c.ext = &ext{heldFD: -1}
+	}
+	return c.ext
+}
+
+// initialChunk and the bounds of chunk: reads adapt to what comes, so that what a user
+// keeps, or a slow peer makes us keep, isn't mostly air.
+const (
+	minChunk     = 11
+	initialChunk = 12
+	maxChunk     = 16
+)
+
+// newAccepted makes the connection of a descriptor that was accepted. It begins its
+// life on its loop, by RunTask.
+func newAccepted(s *Shard, fd int, peer Addr) *Conn {
+	c := &Conn{
+		shard:  s,
+		id:     s.r.Group().NextID(),
+		remote: peer.AddrPort,
+		fd:     int32(fd),
+		flags:  inbound | writable | starting | kicked,
+		chunk:  initialChunk,
+		flow:   &s.env.Flow,
+	}
+	c.refs.Store(1)
+	if peer.Path != "" {
+		c.named = &peer
+	}
+	return c
+}
+
+// ID is unique among the connections of a group of loops.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Inbound reports whether the connection was accepted.
+func (c *Conn) Inbound() bool {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.flags.has(inbound)
+}
+
+// Origin is the name of the listener.
+func (c *Conn) Origin() string { return c.shard.env.Origin }
+
+// RemoteAddr is the peer's address; it stays after the end.
+func (c *Conn) RemoteAddr() Addr {
+	if c.named != nil {
+		return *c.named
+	}
+	return Addr{AddrPort: c.remote}
+}
+
+// LocalAddr is this end's address; it stays after the end.
+func (c *Conn) LocalAddr() Addr {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.localAddrLocked()
+}
+
+func (c *Conn) localAddrLocked() Addr {
+	if !c.shard.env.Wildcard {
+		return c.shard.env.Local
+	}
+	if c.local == nil {
+		if c.fd < 0 {
+			return c.shard.env.Local
+		}
+		a, errno := c.shard.kernel.LocalAddr(int(c.fd))
+		if errno != 0 {
+			return c.shard.env.Local
+		}
+		c.local = &a
+	}
+	return *c.local
+}
+
+// State is where the connection is now.
+func (c *Conn) State() State {
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case c.state == Open && c.flags.has(eof):
+		return ReadClosed
+	case c.state == Open && c.flags.has(finSent):
+		return WriteClosed
+	default:
+		return c.state
+	}
+}
+
+// Cause is why the connection ended or is ending: ReasonNone while it's open. The
+// error is nil for a clean end.
+func (c *Conn) Cause() (Reason, error) {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.reason, c.causeLocked()
+}
+
+func (c *Conn) causeLocked() error {
+	if c.ext == nil {
+		return nil
+	}
+	return c.ext.err
+}
+
+// endLocked records why the connection ends. The first cause stays, but for a failure
+// on the way to a clean end: then the end wasn't clean.
+func (c *Conn) endLocked(r Reason, op string, err error) {
+	if c.reason != ReasonNone && (!c.reason.clean() || r.clean()) {
+		return
+	}
+	c.reason = r
+	if err != nil {
+		c.extLocked().err = &Error{Op: op, ID: c.id, Addr: c.RemoteAddr(), Err: err}
+	}
+}
+
+// PeerCredentials tells who connected to a Unix-domain socket; ErrMode for another
+// kind.
+func (c *Conn) PeerCredentials() (sys.Credentials, error) {
+	if c.shard.env.Category != CategoryUnix {
+		return sys.Credentials{}, ErrMode
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if c.fd < 0 {
+		return sys.Credentials{}, ErrClosed
+	}
+	return c.shard.kernel.PeerCredentials(int(c.fd))
+}
+
+// log writes to the connection's category, if that is on. Attributes are made only
+// then. A log handler is user code: no lock is held.
+func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
+	l := c.shard.env.Logger
+	ctx := context.Background()
+	if l == nil || !l.Enabled(ctx, level) {
+		return
+	}
+	all := []any{"category", c.shard.env.Category.String(), "listener", c.Origin(), "id", c.id, "peer", c.RemoteAddr().String()}
+	if attrs != nil {
+		all = append(all, attrs()...)
+	}
+	l.Log(ctx, level, message, all...)
+}
+
+func (c *Conn) String() string { return fmt.Sprintf("connection %d (%s)", c.id, c.RemoteAddr()) }

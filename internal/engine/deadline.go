@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/sluice-net/sluice/internal/reactor"
+)
+
+// Timeouts end connections that don't get on. 0 stands for the default, a negative
+// duration for none.
+type Timeouts struct {
+	Idle   time.Duration // no byte in either direction; off
+	Write  time.Duration // queued output neither emptied nor shrank by 16 KiB; 30 s
+	Linger time.Duration // from our end of the stream to the peer's, after Shutdown; 5 s
+}
+
+var defaultTimeouts = Timeouts{Idle: -1, Write: 30 * time.Second, Linger: 5 * time.Second}
+
+func (t Timeouts) withDefaults(base Timeouts) Timeouts {
+	for _, f := range []struct {
+		d    *time.Duration
+		base time.Duration
+	}{{&t.Idle, base.Idle}, {&t.Write, base.Write}, {&t.Linger, base.Linger}} {
+		if *f.d == 0 {
+			*f.d = f.base
+		}
+	}
+	return t
+}
+
+// progressBytes is what output must shrink by to count as progress, so that a drip
+// doesn't.
+const progressBytes = 16 << 10
+
+// deadlines are a connection's times, all served by one timer. They move without
+// touching the wheel: a timer that goes off early is set again.
+type deadlines struct {
+	own       *Timeouts // SetTimeouts
+	timer     reactor.Timer
+	idleSince time.Duration // the last byte
+	stalled   time.Duration // since when output hasn't got on
+	flushed   int           // bytes since then
+	lingering time.Duration // since our end was sent
+	armDue    bool
+}
+
+func (c *Conn) timeoutsLocked() *Timeouts {
+	if c.ext != nil && c.ext.deadline.own != nil {
+		return c.ext.deadline.own
+	}
+	return &c.shard.env.Timeouts
+}
+
+// SetTimeouts changes the connection's time-outs; 0 keeps the listener's. They count
+// from now.
+func (c *Conn) SetTimeouts(t Timeouts) {
+	own := t.withDefaults(c.shard.env.Timeouts)
+	c.mu.Lock()
+	c.extLocked().deadline.own = &own
+	c.flags.clear(idleTimed | writeTimed | lastTry | lingerTimed)
+	if own.Idle > 0 {
+		c.startIdleLocked()
+	}
+	c.finish()
+}
+
+func (c *Conn) startIdleLocked() {
+	d := &c.extLocked().deadline
+	d.idleSince = c.shard.r.Now()
+	d.armDue = true
+	c.flags.set(idleTimed)
+}
+
+// movedLocked notes that bytes moved.
+func (c *Conn) movedLocked() {
+	c.flags.set(moved)
+	if c.flags.has(idleTimed) {
+		c.ext.deadline.idleSince = c.shard.r.Now()
+	}
+}
+
+// blockedLocked notes that the socket takes nothing more now.
+func (c *Conn) blockedLocked() {
+	c.flags.clear(writable)
+	if c.flags.has(lastTry) {
+		c.endLocked(ReasonWriteTimeout, "send", errWriteTimeout)
+	}
+}
+
+// progressLocked notes n bytes of output sent.
+func (c *Conn) progressLocked(n int) {
+	if !c.flags.has(writeTimed) {
+		return
+	}
+	d := &c.ext.deadline
+	d.flushed += n
+	switch {
+	case !c.hasOutputLocked():
+		c.flags.clear(writeTimed | lastTry)
+	case d.flushed >= progressBytes:
+		d.stalled, d.flushed = c.shard.r.Now(), 0
+		c.flags.clear(lastTry)
+	}
+}
+
+// mustArmLocked reports whether a deadline begins. Output that can be sent now has
+// none, so an echo that flows never comes here.
+func (c *Conn) mustArmLocked() bool {
+	switch {
+	case c.ext != nil && c.ext.deadline.armDue:
+		return true
+	case !c.flags.has(writeTimed) && c.timeoutsLocked().Write > 0 && c.hasOutputLocked():
+		return true
+	default:
+		return c.state == Draining && c.flags&(finSent|eof|lingerTimed) == finSent && c.timeoutsLocked().Linger > 0
+	}
+}
+
+// armLocked begins the deadlines that are due to begin, and sets the timer. On the
+// loop.
+func (c *Conn) armLocked() {
+	d := &c.extLocked().deadline
+	d.armDue = false
+	now := c.shard.r.Now()
+	limits := c.timeoutsLocked()
+	if !c.flags.has(writeTimed) && limits.Write > 0 && c.hasOutputLocked() {
+		c.flags.set(writeTimed)
+		d.stalled, d.flushed = now, 0
+	}
+	if c.state == Draining && c.flags&(finSent|eof|lingerTimed) == finSent && limits.Linger > 0 {
+		c.flags.set(lingerTimed)
+		d.lingering = now
+	}
+	c.setTimerLocked(now)
+}
+
+func (c *Conn) setTimerLocked(now time.Duration) {
+	d := &c.ext.deadline
+	limits := c.timeoutsLocked()
+	next := time.Duration(-1)
+	sooner := func(f flags, since, limit time.Duration) {
+		if due := since + limit; c.flags.has(f) && limit > 0 && (next < 0 || due < next) {
+			next = due
+		}
+	}
+	sooner(idleTimed, d.idleSince, limits.Idle)
+	sooner(writeTimed, d.stalled, limits.Write)
+	sooner(lingerTimed, d.lingering, limits.Linger)
+	if next < 0 {
+		return
+	}
+	d.timer.Target = c
+	c.shard.r.Arm(&d.timer, next-now)
+}
+
+// OnTimer implements reactor.TimerTarget.
+func (c *Conn) OnTimer(*reactor.Timer) {
+	c.mu.Lock()
+	if c.state != Open && c.state != Draining {
+		c.mu.Unlock()
+		return
+	}
+	d := &c.ext.deadline
+	now := c.shard.r.Now()
+	limits := c.timeoutsLocked()
+	over := func(f flags, since, limit time.Duration) bool {
+		return c.flags.has(f) && limit > 0 && now-since >= limit
+	}
+	switch {
+	case over(writeTimed, d.stalled, limits.Write):
+		// Try once more: the kernel may have had no memory, and no edge since.
+		c.flags.set(lastTry | writable)
+		d.armDue = true
+	case over(lingerTimed, d.lingering, limits.Linger):
+		c.endLocked(ReasonLinger, "shutdown", errLinger)
+	case c.state == Open && over(idleTimed, d.idleSince, limits.Idle):
+		c.flags.clear(idleTimed)
+		c.drainLocked(ReasonIdle)
+	default:
+		c.setTimerLocked(now)
+	}
+	c.dispatchLocked()
+}

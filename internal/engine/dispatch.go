@@ -1,0 +1,402 @@
+package engine
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/sluice-net/sluice/internal/reactor"
+)
+
+// work is what a connection needs done on its loop.
+type work uint8
+
+const (
+	nothing     work = iota
+	doOpen           // begin life: register, establish
+	doError          // ask for SO_ERROR
+	doPosts          // run what was posted
+	doOOB            // fetch the out-of-band byte
+	doWritten        // tell of a completed write
+	doSession        // let the session have what there is
+	doEstablish      // the session's handshake is over
+	doFlush          // send
+	doRead           // serve the oldest read
+	doCut            // the end came in the middle of a ReadFull
+	doEOF            // tell of the peer's end
+	doProbe          // look whether the peer's end is next
+	doDiscard        // throw input away while draining
+	doFIN            // end our side
+	doBlocked        // tell that output is above High
+	doReady          // … and that it's down at Low
+	doUngate         // let those read who waited for our output
+	doUnhold         // let one end that our pending reads kept open
+	doArm            // set the timer
+	doShutdown       // nobody wants it any more
+	doClose          // close the descriptor
+	doClosing        // the next step of the end's callbacks
+	doRelease        // nobody holds it any more
+)
+
+// The budget of one dispatch, beside Mux.TurnBudget.
+const (
+	turnOperations = 64
+	flushAt        = 64 << 10 // output that isn't kept waiting for further reads
+)
+
+// turn counts what a dispatch has done.
+type turn struct {
+	operations, received, sent int
+}
+
+func (t *turn) over(budget int) bool {
+	return t.operations >= turnOperations || t.received >= budget || t.sent >= budget
+}
+
+// OnEvent implements reactor.Handler.
+func (c *Conn) OnEvent(ev reactor.Events) {
+	if c.mu.TryLock() {
+		c.absorbLocked(ev)
+		c.dispatchLocked()
+		return
+	}
+	// Somebody holds the lock. The events go where he'll look when he unlocks;
+	// he may have done so meanwhile.
+	c.pending.Or(uint32(ev))
+	if c.mu.TryLock() {
+		c.dispatchLocked()
+	}
+}
+
+// RunTask implements reactor.Task: a kick.
+func (c *Conn) RunTask() {
+	c.mu.Lock()
+	c.flags.clear(kicked)
+	c.dispatchLocked()
+}
+
+// TaskLink implements reactor.Task.
+func (c *Conn) TaskLink() *reactor.Link { return &c.link }
+
+// OnStop implements reactor.Handler: the loop ends, and kicks are refused already.
+func (c *Conn) OnStop() {
+	c.mu.Lock()
+	c.endLocked(ReasonLocalAbort, "stop", reactor.ErrStopped)
+	for c.nextLocked() != nothing {
+		c.dispatchLocked()
+		c.mu.Lock()
+	}
+	c.mu.Unlock()
+}
+
+// OnPanic implements reactor.Handler and Task: a callback panicked, and its connection
+// ends for it.
+func (c *Conn) OnPanic(value any, stack []byte) {
+	if !c.calling {
+		panic(fmt.Sprintf("sluice: a bug in the engine: %v\n%s", value, stack))
+	}
+	c.calling = false
+	c.shard.takeBack()
+	c.shard.add(CountPanics, 1)
+	c.log(slog.LevelError, "a callback panicked; its connection is closed", func() []any {
+		return []any{"panic", fmt.Sprint(value), "stack", string(stack)}
+	})
+	c.mu.Lock()
+	c.flags.clear(dispatching | inRead)
+	c.consumeStartLocked()
+	if c.state != Closed {
+		c.endLocked(ReasonPanic, "callback", fmt.Errorf("panic: %v", value))
+	}
+	if !c.kickLocked() {
+		c.mu.Unlock()
+		c.OnStop() // the loop is ending; a further panic in the end's callbacks ends the program
+		return
+	}
+	c.unlock()
+}
+
+// dispatchLocked does what there is to do, within a budget, and unlocks.
+func (c *Conn) dispatchLocked() {
+	c.flags.set(dispatching)
+	var t turn
+	for {
+		if ev := c.pending.Load(); ev != 0 {
+			c.absorbLocked(reactor.Events(c.pending.Swap(0)))
+		}
+		w := c.nextLocked()
+		if w == nothing {
+			c.flags.clear(dispatching)
+			break
+		}
+		if t.over(c.shard.budget) {
+			c.flags.clear(dispatching)
+			c.kickLocked()
+			break
+		}
+		t.operations++
+		c.do(w, &t)
+	}
+	c.foldLocked()
+	c.mu.Unlock()
+	c.shard.publish()
+}
+
+// absorbLocked makes flags of events. Hang-ups and errors end nothing: they're reasons
+// to read, to write and to ask.
+func (c *Conn) absorbLocked(ev reactor.Events) {
+	if ev&reactor.In != 0 {
+		c.flags.set(readable)
+	}
+	if ev&reactor.Out != 0 {
+		c.flags.set(writable)
+	}
+	if ev&(reactor.Pri|reactor.RdHup|reactor.Hup|reactor.Err) == 0 {
+		return
+	}
+	if ev&reactor.Pri != 0 {
+		c.flags.set(readable | hadPri | oobDue)
+	}
+	if ev&(reactor.RdHup|reactor.Hup) != 0 {
+		c.flags.set(readable | hadHup)
+		c.flags.clear(probed)
+	}
+	if ev&(reactor.Hup|reactor.Err) != 0 {
+		c.flags.set(readable | writable)
+	}
+	if ev&reactor.Err != 0 {
+		c.flags.set(errDue)
+	}
+}
+
+// nextLocked is the predicate: what's to be done next, or nothing. It's asked between
+// the steps of a dispatch, before one may end, and by whoever changed something from
+// outside.
+func (c *Conn) nextLocked() work {
+	switch c.state {
+	case Idle:
+		return doOpen
+	case Open, Draining:
+	case Closed:
+		switch {
+		case c.closing != closeDone:
+			return doClosing
+		case c.refs.Load() == 0:
+			return doRelease
+		default:
+			return nothing
+		}
+	case ReadClosed, WriteClosed, Released:
+		return nothing
+	}
+	f := c.flags
+	x := c.ext
+	if f.has(errDue) {
+		return doError
+	}
+	if x != nil && len(x.posts) > 0 && f.has(established) {
+		return doPosts
+	}
+	if !c.reason.clean() {
+		// The end is decided; what the peer sent before it is still good.
+		if c.reason.fromPeer() && c.canReadLocked() {
+			return doRead
+		}
+		return doClose
+	}
+	if x != nil {
+		if w := c.nextOfExtLocked(); w != nothing {
+			return w
+		}
+	}
+	mayRead := c.canReadLocked()
+	if f.has(writable) && (!mayRead || c.out.Len() >= flushAt) && c.hasOutputLocked() {
+		return doFlush
+	}
+	if mayRead {
+		return doRead
+	}
+	if c.state == Open {
+		switch {
+		case f.has(oobDue | established):
+			return doOOB
+		case f.has(eof|established) && !f.has(eofTold) && !c.hasPlaintextLocked():
+			if c.partial != nil && c.partial.Len() > 0 {
+				return doCut
+			}
+			return doEOF
+		case f.has(hadHup|readable) && !f.hasAny(eof|probed) && c.read.kind == readNone && (x == nil || x.session == nil):
+			return doProbe
+		}
+	} else if f.has(readable) && !f.has(eof) {
+		return doDiscard
+	}
+	if f.has(finWanted) && !f.has(finSent) && !c.hasOutputLocked() {
+		return doFIN
+	}
+	if w := c.nextOfFlowLocked(); w != nothing {
+		return w
+	}
+	if c.mustArmLocked() {
+		return doArm
+	}
+	return c.nextOfEndLocked()
+}
+
+// nextOfExtLocked is the part of nextLocked for connections with an extension.
+func (c *Conn) nextOfExtLocked() work {
+	x := c.ext
+	if x.done.Segments() > 0 {
+		return doWritten
+	}
+	if x.unheld != nil {
+		return doUnhold
+	}
+	if s := x.session; s != nil {
+		if c.sessionHasWorkLocked() {
+			return doSession
+		}
+		if s.ready && !c.flags.has(established) {
+			return doEstablish
+		}
+	}
+	return nothing
+}
+
+// nextOfEndLocked tells how an open connection may come to its end.
+func (c *Conn) nextOfEndLocked() work {
+	if c.hasOutputLocked() {
+		return nothing
+	}
+	if c.flags.has(eof | finSent) {
+		return doClose // both halves are closed and flushed
+	}
+	if c.state == Open && c.flags.has(established) && c.unwantedLocked() {
+		return doShutdown
+	}
+	return nothing
+}
+
+// unwantedLocked is the seed's rule: nobody refers to the connection and nothing is
+// pending on it. (Output, completions and posts were ruled out before.)
+func (c *Conn) unwantedLocked() bool {
+	return c.refs.Load() == 0 && c.read.kind == readNone &&
+		(c.ext == nil || c.ext.gate == nil || c.ext.gate.readers.Load() == 0)
+}
+
+func (c *Conn) do(w work, t *turn) {
+	switch w {
+	case nothing:
+	case doOpen:
+		c.openLocked()
+	case doError:
+		c.socketErrorLocked()
+	case doPosts:
+		c.runPostLocked()
+	case doOOB:
+		c.receiveOOBLocked()
+	case doWritten:
+		c.tellWrittenLocked()
+	case doSession:
+		c.runSessionLocked(t)
+	case doEstablish:
+		c.establishLocked()
+	case doFlush:
+		c.flushLocked(t)
+	case doRead:
+		c.serveReadLocked(t)
+	case doCut:
+		c.cutReadLocked()
+	case doEOF:
+		c.tellEOFLocked()
+	case doProbe:
+		c.probeLocked()
+	case doDiscard:
+		c.discardLocked(t)
+	case doFIN:
+		c.finishSendLocked()
+	case doBlocked:
+		c.flags.set(blocked)
+		c.leave()
+		c.shard.env.Consumer.WriteBlocked(c)
+		c.enter()
+	case doReady:
+		c.flags.clear(blocked)
+		c.leave()
+		c.shard.env.Consumer.WriteReady(c)
+		c.enter()
+	case doUngate:
+		c.ungateLocked()
+	case doUnhold:
+		c.unholdLocked()
+	case doArm:
+		c.armLocked()
+	case doShutdown:
+		c.drainLocked(ReasonUnreferenced)
+	case doClose:
+		c.closeLocked()
+	case doClosing:
+		c.closingStepLocked()
+	case doRelease:
+		c.releaseLocked()
+	}
+}
+
+// leave unlocks for a call of the consumer; enter locks again after it.
+func (c *Conn) leave() {
+	c.calling = true
+	c.mu.Unlock()
+}
+
+func (c *Conn) enter() {
+	c.mu.Lock()
+	c.calling = false
+}
+
+// kickLocked posts the connection to its loop, unless the loop is in it or on its way.
+// It returns false if the loop has ended.
+func (c *Conn) kickLocked() bool {
+	if c.flags.hasAny(dispatching | kicked) {
+		return true
+	}
+	c.flags.set(kicked)
+	if c.shard.r.Post(c) != nil {
+		c.flags.clear(kicked)
+		return false
+	}
+	return true
+}
+
+// finish ends a change from outside a dispatch: it kicks if the change made work, and
+// unlocks.
+func (c *Conn) finish() {
+	if !c.flags.hasAny(dispatching|kicked) && c.nextLocked() != nothing && !c.kickLocked() {
+		// The loop has ended and closed everything; the last reference goes here.
+		if c.nextLocked() == doRelease {
+			c.becomeLocked(Released)
+			c.mu.Unlock()
+			c.shard.env.Consumer.Released(c, c.wasEstablished())
+			return
+		}
+	}
+	c.unlock()
+}
+
+// unlock is how everybody but the loop in a dispatch lets go of the lock: events that
+// came meanwhile were left to us.
+func (c *Conn) unlock() {
+	c.mu.Unlock()
+	if c.pending.Load() == 0 || !c.mu.TryLock() {
+		return // whoever holds it now will look in his turn
+	}
+	c.kickLocked()
+	c.mu.Unlock()
+}
+
+// foldLocked counts what was sent off the loop.
+func (c *Conn) foldLocked() {
+	if c.offLoop.writes == 0 {
+		return
+	}
+	c.shard.add(CountSentBytes, c.offLoop.bytes)
+	c.shard.add(CountWrites, uint64(c.offLoop.writes))
+	c.offLoop = tally{}
+}

@@ -1,0 +1,107 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sluice-net/sluice/internal/reactor"
+)
+
+// MuxConfig sets up a Mux. The zero value is a good default.
+type MuxConfig struct {
+	Loops        int               // 0: GOMAXPROCS
+	Placement    reactor.Placement // which loop a connection goes to
+	TurnBudget   int               // bytes a connection may move in each direction before others get their turn; 0: 256 KiB
+	SlowCallback time.Duration     // report callbacks that take longer; 0: 100 ms, negative: don't
+	Logger       *slog.Logger      // nil: slog.Default()
+
+	Reactor reactor.Config // the seams; what's above overrides it
+}
+
+// DefaultTurnBudget is a connection's share of its loop's turn, in bytes.
+const DefaultTurnBudget = 256 << 10
+
+// Mux is a group of loops and what their connections have in common.
+type Mux struct {
+	Group      *reactor.Group
+	Logger     *slog.Logger
+	TurnBudget int
+}
+
+// NewMux opens the pollers. Start or Run starts the loops.
+func NewMux(c MuxConfig) (*Mux, error) {
+	if c.TurnBudget < 0 {
+		return nil, fmt.Errorf("mux: TurnBudget is %d: want a number of bytes, or 0 for %d", c.TurnBudget, DefaultTurnBudget)
+	}
+	m := &Mux{Logger: c.Logger, TurnBudget: c.TurnBudget}
+	if m.Logger == nil {
+		m.Logger = slog.Default()
+	}
+	if m.TurnBudget == 0 {
+		m.TurnBudget = DefaultTurnBudget
+	}
+	rc := c.Reactor
+	rc.Loops, rc.Placement, rc.Slow = c.Loops, c.Placement, c.SlowCallback
+	rc.OnSlow = m.logSlow
+	rc.OnPanic = m.logPanic
+	rc.OnFailure = m.logFailure
+	g, err := reactor.NewGroup(rc)
+	if err != nil {
+		return nil, err
+	}
+	m.Group = g
+	return m, nil
+}
+
+// Start starts the loops; ErrMode if they were started before.
+func (m *Mux) Start() error {
+	if m.Group.Start() != nil {
+		return ErrMode
+	}
+	return nil
+}
+
+// Run starts the loops and returns when Terminate has ended them.
+func (m *Mux) Run() error {
+	if err := m.Start(); err != nil {
+		return err
+	}
+	m.Group.Wait()
+	return nil
+}
+
+// Terminate ends the loops, aborting the connections that are left, and returns when
+// they have ended. On a loop it's ErrOnLoop.
+func (m *Mux) Terminate() error {
+	if m.Group.OnLoop() {
+		return ErrOnLoop
+	}
+	return m.Group.Stop()
+}
+
+// Post runs f on one of the loops; ErrClosed once they have ended.
+func (m *Mux) Post(f func()) error {
+	if m.Group.Reactors()[0].PostFunc(f) != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (m *Mux) logSlow(s reactor.Slow) {
+	m.Logger.Log(context.Background(), slog.LevelWarn, "a callback keeps its loop waiting",
+		"reactor", s.Reactor, "for", s.For, "stack", string(s.Stack))
+}
+
+func (m *Mux) logPanic(value any, stack []byte) {
+	m.Logger.Log(context.Background(), slog.LevelError, "a posted function panicked",
+		"panic", fmt.Sprint(value), "stack", string(stack))
+}
+
+func (m *Mux) logFailure(err error) {
+	if !errors.Is(err, reactor.ErrStopped) {
+		m.Logger.Log(context.Background(), slog.LevelError, "an event loop has failed", "error", err)
+	}
+}

@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"log/slog"
+
+	"golang.org/x/sys/unix"
+)
+
+// openLocked begins a connection's life on its loop.
+func (c *Conn) openLocked() {
+	fd := int(c.fd)
+	c.becomeLocked(Open)
+	c.shard.add(CountAccepted, 1)
+	c.shard.open.add(c)
+	c.leave()
+	c.shard.env.Consumer.Created(c, fd)
+	c.enter()
+	if err := c.shard.r.Register(fd, c); err != nil {
+		c.endLocked(ReasonRejected, "register", err)
+		return
+	}
+	if c.timeoutsLocked().Idle > 0 {
+		c.startIdleLocked()
+	}
+	if c.shard.env.Sessions != nil {
+		c.startSessionLocked()
+		return
+	}
+	c.establishLocked()
+}
+
+func (c *Conn) establishLocked() {
+	c.flags.set(established)
+	c.leave()
+	c.log(slog.LevelDebug, "connection established", nil)
+	c.shard.env.Consumer.Established(c)
+	c.enter()
+	c.consumeStartLocked()
+}
+
+// consumeStartLocked drops the reference that the connection was made with.
+func (c *Conn) consumeStartLocked() {
+	if c.flags.has(starting) {
+		c.flags.clear(starting)
+		c.refs.Add(-1)
+	}
+}
+
+func (c *Conn) wasEstablished() bool {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.flags.has(established)
+}
+
+// socketErrorLocked asks for SO_ERROR, which asking clears: so it's kept at once. 0
+// means that the event was stale, or meant something else (an error queue).
+func (c *Conn) socketErrorLocked() {
+	c.flags.clear(errDue)
+	if errno := c.shard.kernel.SocketError(int(c.fd)); errno != 0 {
+		c.failLocked("socket", errno)
+	}
+}
+
+// failLocked takes an errno of the socket for the connection's end.
+func (c *Conn) failLocked(op string, errno unix.Errno) { c.endLocked(reasonOf(errno), op, errno) }
+
+// AddRef takes a reference: the connection isn't released, nor closed for want of
+// references, before Release. The holder of one may take another anywhere; taking the
+// first is for callbacks.
+func (c *Conn) AddRef() *Conn {
+	if c.refs.Add(1) == 1 && !c.shard.r.OnLoop() {
+		c.misuse("AddRef of a connection that nobody holds, outside its callbacks: it may be closing by itself")
+	}
+	return c
+}
+
+// Release gives a reference back.
+func (c *Conn) Release() {
+	switch n := c.refs.Add(-1); {
+	case n > 0:
+	case n < 0:
+		c.refs.Add(1)
+		c.misuse("Release without a reference")
+	default:
+		c.mu.Lock()
+		c.finish()
+	}
+}
+
+// misuse panics in debug mode, and is logged otherwise.
+func (c *Conn) misuse(what string) {
+	if c.shard.env.Debug {
+		panic("sluice: " + c.String() + ": " + what)
+	}
+	c.log(slog.LevelError, what, nil)
+}
+
+// Post runs f on the connection's loop, one at a time with its callbacks, and keeps
+// the connection open until then.
+func (c *Conn) Post(f func(*Conn)) error {
+	if f == nil {
+		return ErrMode
+	}
+	c.mu.Lock()
+	if err := c.usableLocked(); err != nil {
+		c.unlock()
+		return err
+	}
+	x := c.extLocked()
+	x.posts = append(x.posts, f)
+	c.finish()
+	return nil
+}
+
+// usableLocked refuses what can't be done any more.
+func (c *Conn) usableLocked() error {
+	if c.state == Closed || c.state == Released || c.state == Draining || !c.reason.clean() {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (c *Conn) runPostLocked() {
+	x := c.ext
+	f := x.posts[0]
+	x.posts[0] = nil
+	x.posts = x.posts[1:]
+	if len(x.posts) == 0 {
+		x.posts = nil
+	}
+	c.leave()
+	f(c)
+	c.enter()
+}

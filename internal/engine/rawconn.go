@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"errors"
+	"syscall"
+)
+
+// SyscallConn gives access to the descriptor, for options that have no other way.
+// Control keeps it from being closed while f runs. Read and Write of the returned
+// value aren't supported: readiness is the loop's business.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.fd < 0 {
+		return nil, ErrClosed
+	}
+	return (*rawConn)(c), nil
+}
+
+type rawConn Conn
+
+func (r *rawConn) Control(f func(fd uintptr)) error {
+	c := (*Conn)(r)
+	c.mu.Lock()
+	if c.fd < 0 {
+		c.unlock()
+		return ErrClosed
+	}
+	fd := c.fd
+	c.extLocked().holds++
+	c.unlock()
+	defer c.letGo()
+	f(uintptr(fd))
+	return nil
+}
+
+// letGo closes the descriptor if the connection was closed meanwhile.
+func (c *Conn) letGo() {
+	c.mu.Lock()
+	x := c.ext
+	x.holds--
+	if x.holds == 0 && x.heldFD >= 0 {
+		c.shard.kernel.Close(x.heldFD)
+		x.heldFD = -1
+	}
+	c.finish()
+}
+
+func (r *rawConn) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }
+func (r *rawConn) Write(func(uintptr) bool) error { return errors.ErrUnsupported }

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/sluice-net/sluice/internal/sys"
+	"golang.org/x/sys/unix"
+)
+
+// Addr is a socket's address.
+type Addr = sys.Addr
+
+// Reason says why a connection ended. Its String is the word in logs and the label
+// value in metrics.
+type Reason uint8
+
+// The reasons. The clean ones come first: what was written has been sent, and the
+// peer's end was waited for. Each connection has one; a failure that happens while a
+// connection is ending cleanly replaces the clean reason.
+const (
+	ReasonNone          Reason = iota
+	ReasonLocalShutdown        // Shutdown was called
+	ReasonPeerClosed           // the peer ended its side and nothing was left to do
+	ReasonUnreferenced         // nothing pending and nobody held it
+	ReasonIdle                 // no byte moved for Timeouts.Idle
+	ReasonDrain                // shut down by the server's drain
+	ReasonLocalAbort           // Abort was called
+	ReasonReset                // the peer reset it, or closed it while we were sending
+	ReasonLost                 // the network or the kernel gave it up
+	ReasonRejected             // never established: refused by a limit or by the kernel
+	ReasonSession              // the session (TLS, say) failed
+	ReasonTruncated            // the stream ended without the session's end
+	ReasonWriteTimeout         // the peer took too little for Timeouts.Write
+	ReasonLinger               // the peer didn't end its side within Timeouts.Linger
+	ReasonPanic                // a callback panicked
+	ReasonDrainAbort           // open when the server's drain ran out of time
+	reasonCount
+)
+
+// Reasons is the number of reasons, ReasonNone included.
+const Reasons = int(reasonCount)
+
+var reasonNames = [Reasons]string{
+	"none", "local_shutdown", "peer_closed", "unreferenced", "idle", "drain", "local_abort",
+	"reset", "lost", "rejected", "session", "truncated", "write_timeout", "linger", "panic",
+	"drain_abort",
+}
+
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
+// clean reasons leave the connection alive until it has drained.
+func (r Reason) clean() bool { return r <= ReasonDrain }
+
+// fromPeer reasons came over the socket; what was received before is still good.
+func (r Reason) fromPeer() bool { return r == ReasonReset || r == ReasonLost }
+
+// Error is what ended or refused something on a connection.
+type Error struct {
+	Op   string // "recv", "send", …
+	ID   uint64 // the connection's
+	Addr Addr   // the peer's
+	Err  error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("connection %d (%s): %s: %v", e.ID, e.Addr, e.Op, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// The errors of a connection's methods, to be tested with errors.Is.
+var (
+	ErrClosed      = net.ErrClosed
+	ErrMode        = errors.New("sluice: the call doesn't fit the connection's state")
+	ErrCanceled    = errors.New("sluice: canceled")
+	ErrReadClosed  = errors.New("sluice: the peer has closed its side; nothing more can be read")
+	ErrWriteClosed = errors.New("sluice: our side is shut down; nothing more can be written")
+	ErrOutputFull  = errors.New("sluice: output is full (Flow.MaxPending); nothing was queued")
+	ErrTooLarge    = errors.New("sluice: the size is outside 0…Flow.MaxRead")
+	ErrOnLoop      = errors.New("sluice: a blocking call inside a callback would deadlock its event loop")
+)
+
+// reasonOf sorts the errno of a receive or send.
+func reasonOf(errno sys.Errno) Reason {
+	switch errno {
+	case unix.ECONNRESET, unix.EPIPE, unix.ECONNABORTED:
+		return ReasonReset
+	default:
+		return ReasonLost
+	}
+}
+
+// errUnexpectedEOF is what a ReadFull that the end cut short gets.
+var errUnexpectedEOF = io.ErrUnexpectedEOF

@@ -1,0 +1,261 @@
+package engine
+
+import (
+	"errors"
+	"io"
+
+	"github.com/sluice-net/sluice/buffers"
+)
+
+// Role of a session.
+type Role uint8
+
+// The roles.
+const (
+	Client Role = iota
+	Server
+)
+
+// SessionFactory makes the sessions of a listener's connections.
+type SessionFactory interface {
+	NewSession(role Role, serverName string) (Session, error)
+}
+
+// ErrHandshaking is what Session.Open returns until the session is ready.
+var ErrHandshaking = errors.New("sluice: session handshake in progress")
+
+// Session turns what's on the wire into what the consumer reads, and back: bytes in,
+// bytes out, no I/O of its own. All methods but Start run under the connection's lock,
+// so they never block and call nobody.
+type Session interface {
+	// Start comes first, on the loop. h may be kept.
+	Start(h SessionHost) error
+	// Open consumes received bytes from src and appends what they mean to dst;
+	// reply gets what the protocol has to answer. fin: nothing follows src. It
+	// returns nil when it needs more, ErrHandshaking for as long as the session
+	// isn't ready, io.EOF at the peer's clean end, io.ErrUnexpectedEOF at any
+	// other, or what's wrong, and is called again only after nil or ErrHandshaking.
+	Open(dst, src, reply *buffers.Chain, fin bool) error
+	// Seal consumes from src and appends to dst, stopping at about limit bytes.
+	Seal(dst, src *buffers.Chain, limit int) error
+	// CloseWrite appends the session's own end. Once.
+	CloseWrite(dst *buffers.Chain) error
+	// Buffered reports whether Open would yield something without more input.
+	Buffered() bool
+	// Abort ends the session, whatever its state. Once, and last.
+	Abort(error)
+}
+
+// SessionHost is what a session may use of its connection, from any goroutine but
+// never from inside its own methods (Start excepted).
+type SessionHost interface {
+	// Wake has Open called again.
+	Wake()
+	// Spawn runs f on a goroutine of its own.
+	Spawn(f func())
+	Allocator() *buffers.Allocator
+	LocalAddr() Addr
+	RemoteAddr() Addr
+}
+
+// sessionState is a connection's session and the bytes on their way through it.
+// Conn.out stays what the application wrote; wire is what becomes of it.
+type sessionState struct {
+	s      Session
+	in     buffers.Chain // received, not consumed by Open
+	plain  buffers.Chain // opened, not read
+	wire   buffers.Chain // sealed or answered, not sent
+	kept   buffers.Chain // with Env.Track: what's in Conn.out, for completions
+	sealed buffers.Chain // … what's in wire
+	ready  bool          // the handshake is over
+	fin    bool          // the socket's end was read
+	ended  bool          // Open has returned something final
+	closed bool          // CloseWrite was called
+	woken  bool
+}
+
+func (s *sessionState) hasOutput() bool { return s.wire.Len() > 0 }
+
+// sessionChunk is how much is received for a session at a time.
+const sessionChunk = 16 << 10
+
+func (c *Conn) startSessionLocked() {
+	s, err := c.shard.env.Sessions.NewSession(Server, "")
+	if err != nil {
+		c.endLocked(ReasonSession, "session", err)
+		return
+	}
+	c.extLocked().session = &sessionState{s: s}
+	c.leave()
+	err = s.Start((*sessionHost)(c))
+	c.enter()
+	if err != nil {
+		c.endLocked(ReasonSession, "session", err)
+		return
+	}
+	c.ext.session.woken = true
+}
+
+// sessionHasWorkLocked: the session wants to be called, or to be fed. It's fed while
+// it's handshaking, while a read waits, and when a hang-up may hide its end.
+func (c *Conn) sessionHasWorkLocked() bool {
+	s := c.ext.session
+	if s.ended || c.state != Open {
+		return false
+	}
+	if s.woken {
+		return true
+	}
+	wants := !s.ready || s.plain.Len() == 0 &&
+		(c.read.kind != readNone && !c.suspendedLocked() || c.flags.has(hadHup))
+	return wants && (c.flags.has(readable) || s.fin || s.s.Buffered())
+}
+
+func (c *Conn) runSessionLocked(t *turn) {
+	s := c.ext.session
+	s.woken = false
+	if c.flags.has(readable) && !s.fin {
+		k := c.shard.cache
+		b := k.Get(sessionChunk)
+		n := c.receiveLocked(b.Reserve(sessionChunk), t)
+		b.Commit(n)
+		if n > 0 {
+			s.in.Append(k, b, false)
+		}
+		k.Release(b)
+		if c.flags.has(eof) { // the socket's end, which isn't yet the session's
+			c.flags.clear(eof)
+			s.fin = true
+		}
+		if !c.reason.clean() {
+			return
+		}
+	}
+	var reply buffers.Chain
+	before := s.plain.Len()
+	err := s.s.Open(&s.plain, &s.in, &reply, s.fin)
+	reply.MoveAll(&s.wire)
+	c.shard.add(CountReceivedBytes, uint64(s.plain.Len()-before))
+	switch {
+	case errors.Is(err, ErrHandshaking) && !s.fin:
+	case err == nil && !s.fin:
+		s.ready = true
+	default:
+		s.ended = true
+		switch {
+		case errors.Is(err, io.EOF) && s.ready:
+			c.flags.set(eof)
+		case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrHandshaking):
+			c.endLocked(ReasonTruncated, "session", io.ErrUnexpectedEOF)
+		default:
+			c.sendAlertLocked(t)
+			c.endLocked(ReasonSession, "session", err)
+		}
+	}
+}
+
+// sendAlertLocked makes one attempt to tell the peer what's wrong.
+func (c *Conn) sendAlertLocked(*turn) {
+	if s := c.ext.session; s.wire.Len() > 0 && c.flags.has(writable) {
+		if n, ok := c.sendChainLocked(&s.wire, directSend); ok {
+			s.wire.Consume(c.shard.cache, n)
+		}
+	}
+}
+
+func (c *Conn) hasPlaintextLocked() bool {
+	return c.ext != nil && c.ext.session != nil && c.ext.session.plain.Len() > 0
+}
+
+// takePlaintextLocked copies opened bytes into p.
+func (c *Conn) takePlaintextLocked(p []byte) int {
+	q := &c.ext.session.plain
+	n := copy(p, q.Front())
+	q.Consume(c.shard.cache, n)
+	return n
+}
+
+// keptLocked is where what's written is kept for its completion, because a session
+// consumes Conn.out as it likes; nil where it needn't be.
+func (c *Conn) keptLocked() *buffers.Chain {
+	if c.ext == nil || c.ext.session == nil || !c.shard.env.Track {
+		return nil
+	}
+	return &c.ext.session.kept
+}
+
+// flushSessionLocked seals only when the last of what was sealed is sent: sealing
+// follows what the socket takes.
+func (c *Conn) flushSessionLocked(t *turn) {
+	s := c.ext.session
+	k := c.shard.cache
+	if s.wire.Len() == 0 && s.ready {
+		before := c.out.Len()
+		if before == 0 {
+			c.out.Consume(k, 0) // empty writes
+		} else if err := s.s.Seal(&s.wire, &c.out, flushAt); err != nil {
+			c.endLocked(ReasonSession, "session", err)
+			return
+		}
+		sealed := before - c.out.Len()
+		c.shard.add(CountSentBytes, uint64(sealed))
+		s.kept.MoveFront(k, sealed, &s.sealed)
+	}
+	if s.wire.Len() > 0 {
+		n, ok := c.sendChainLocked(&s.wire, flushAt)
+		if !ok {
+			return
+		}
+		s.wire.Consume(k, n)
+		t.sent += n
+		c.progressLocked(n)
+	}
+	if s.wire.Len() == 0 {
+		s.sealed.MoveAll(&c.ext.done)
+	}
+}
+
+// closeSessionWriteLocked has the session's own end sent, and reports whether it has
+// been.
+func (c *Conn) closeSessionWriteLocked() bool {
+	s := c.ext.session
+	if !s.closed && s.ready {
+		s.closed = true
+		if err := s.s.CloseWrite(&s.wire); err != nil {
+			c.endLocked(ReasonSession, "session", err)
+		}
+	}
+	return s.wire.Len() == 0
+}
+
+// end drops the session. What was written and not sent is put back for its failure to
+// be reported.
+func (s *sessionState) end(c *Conn) {
+	k := c.shard.cache
+	s.s.Abort(c.causeLocked())
+	if c.shard.env.Track {
+		c.out.Release(k)
+		s.sealed.MoveAll(&c.out)
+		s.kept.MoveAll(&c.out)
+	}
+	for _, q := range []*buffers.Chain{&s.in, &s.plain, &s.wire, &s.kept, &s.sealed} {
+		q.Release(k)
+	}
+	c.ext.session = nil
+}
+
+type sessionHost Conn
+
+func (h *sessionHost) Wake() {
+	c := (*Conn)(h)
+	c.mu.Lock()
+	if c.ext.session != nil {
+		c.ext.session.woken = true
+	}
+	c.finish()
+}
+
+func (h *sessionHost) Spawn(f func())                { (*Conn)(h).shard.r.Group().Spawn(f) }
+func (h *sessionHost) Allocator() *buffers.Allocator { return (*Conn)(h).shard.env.Allocator }
+func (h *sessionHost) LocalAddr() Addr               { return (*Conn)(h).LocalAddr() }
+func (h *sessionHost) RemoteAddr() Addr              { return (*Conn)(h).RemoteAddr() }

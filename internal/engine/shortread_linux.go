@@ -1,0 +1,4 @@
+package engine
+
+// shortReadDrains: on epoll a short read leaves no edge to wait for.
+const shortReadDrains = true
