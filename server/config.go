@@ -1,0 +1,134 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/conn"
+)
+
+// Config sets up a Server. Callback is required; everything else has a good zero value.
+type Config struct {
+	Name           string // in the log
+	Callback       Callback
+	Listeners      []Listener
+	MaxConnections int // over all listeners; 0: no limit
+	Flow           conn.Flow
+	Timeouts       conn.Timeouts
+	DrainTimeout   time.Duration // how long Run drains at its end; 0: 10 s, negative: as long as it takes
+
+	Mux       *conn.Mux          // the event loops, started or not; nil: the server's own
+	Allocator *buffers.Allocator // nil: the server's own
+	Logger    *slog.Logger       // nil: slog.Default()
+	Mute      conn.LogCategories // kinds of connections that aren't logged
+	Debug     bool               // misuse of references panics
+}
+
+// DefaultDrainTimeout is how long Run drains.
+const DefaultDrainTimeout = 10 * time.Second
+
+// Listener is an address to listen on.
+type Listener struct {
+	Name    string // in logs, statistics and Stream.Origin; default: its URL
+	Network string // "tcp", "tcp4", "tcp6" or "unix"
+	Address string // "host:port" (":0" has the system choose), or a path; "@name" is abstract
+
+	// ReusePort makes one listening socket per event loop and lets the kernel spread
+	// the connections, instead of one socket whose connections are placed on the
+	// loops. TCP only.
+	ReusePort bool
+	Backlog   int         // connections the kernel queues; 0: the system's maximum
+	Mode      fs.FileMode // of a Unix-domain socket's file; 0: what the umask leaves
+	Options   conn.SocketOptions
+	Sessions  conn.SessionFactory // what stands between the bytes and the callbacks; nil: nothing
+}
+
+// URL is the listener in the form that ParseListener reads.
+func (l Listener) URL() string {
+	if l.Network == "unix" {
+		return "unix://" + l.Address
+	}
+	return l.Network + "://" + l.Address
+}
+
+// ParseListener reads tcp://host:port (also tcp4 and tcp6) and unix:///path
+// (unix://@name for an abstract name).
+func ParseListener(url string) (Listener, error) {
+	network, address, found := strings.Cut(url, "://")
+	if !found {
+		return Listener{}, fmt.Errorf("listener %q: want a URL such as tcp://127.0.0.1:7007 or unix:///run/echod.sock", url)
+	}
+	l := Listener{Network: network, Address: address}
+	return l, l.check()
+}
+
+func (l Listener) check() error {
+	switch l.Network {
+	case "tcp", "tcp4", "tcp6":
+		if err := checkHostPort(l.Address); err != nil {
+			return fmt.Errorf("listener %q: %w", l.URL(), err)
+		}
+		if l.Mode != 0 {
+			return fmt.Errorf("listener %q: Mode is for unix listeners", l.URL())
+		}
+	case "unix":
+		if err := checkPath(l.Address); err != nil {
+			return fmt.Errorf("listener %q: %w", l.URL(), err)
+		}
+		if l.ReusePort {
+			return fmt.Errorf("listener %q: ReusePort is for tcp listeners", l.URL())
+		}
+	case "":
+		return errors.New("listener without a Network: want tcp, tcp4, tcp6 or unix")
+	default:
+		return fmt.Errorf("listener %q: unknown network %q: want tcp, tcp4, tcp6 or unix", l.URL(), l.Network)
+	}
+	if l.Backlog < 0 {
+		return fmt.Errorf("listener %q: Backlog is %d: want 0 or more", l.URL(), l.Backlog)
+	}
+	return nil
+}
+
+// reservedName is what outgoing connections are counted under.
+const reservedName = "outgoing"
+
+// validate checks the configuration as a whole and fills in the defaults.
+func (c *Config) validate() error {
+	if c.Callback == nil {
+		return errors.New("server: Config.Callback is nil: want a type that embeds server.BaseCallback")
+	}
+	if c.MaxConnections < 0 {
+		return fmt.Errorf("server: Config.MaxConnections is %d: want 0 (no limit) or more", c.MaxConnections)
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = DefaultDrainTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	names := map[string]bool{}
+	listeners := make([]Listener, len(c.Listeners))
+	for i, l := range c.Listeners {
+		if err := l.check(); err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		if l.Name == "" {
+			l.Name = l.URL()
+		}
+		switch {
+		case l.Name == reservedName:
+			return fmt.Errorf("server: listener name %q is reserved for outgoing connections", l.Name)
+		case names[l.Name]:
+			return fmt.Errorf("server: two listeners are named %q", l.Name)
+		}
+		names[l.Name] = true
+		listeners[i] = l
+	}
+	c.Listeners = listeners
+	return nil
+}

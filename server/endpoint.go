@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/reactor"
+	"github.com/sluice-net/sluice/internal/sys"
+)
+
+// endpoint is one listener with its sockets, and the consumer of its connections: it
+// turns what the engine says into callbacks.
+type endpoint struct {
+	s      *Server
+	l      Listener
+	cb     Callback
+	wcb    WriteCallback // nil: not wanted
+	env    *engine.Env
+	fds    []int // until the acceptors take them
+	bound  []conn.Addr
+	file   *socketFile
+	accept []*engine.Acceptor
+	logged atomic.Int64 // the second of the last line about a failed accept
+}
+
+// listen makes the sockets: one, or with ReusePort one per loop.
+func (e *endpoint) listen(k sys.Kernel, loops int) error {
+	spec, err := e.l.spec()
+	if err != nil {
+		return fmt.Errorf("listener %q: %w", e.l.Name, err)
+	}
+	if e.l.Network == "unix" {
+		if err := clearSocketFile(e.l.Address, e.s.log); err != nil {
+			return fmt.Errorf("listener %q: %w", e.l.Name, err)
+		}
+	}
+	n := 1
+	if e.l.ReusePort {
+		n = loops
+	}
+	for range n {
+		fd, bound, err := k.Listen(spec)
+		if errors.Is(err, syscall.EAFNOSUPPORT) && spec.DualStack {
+			// A system without IPv6: all interfaces are those of IPv4.
+			e.l.Network = "tcp4"
+			return e.listen(k, loops)
+		}
+		if err != nil {
+			e.closeSockets(k)
+			return fmt.Errorf("listener %q: %w%s", e.l.Name, err, remedy(err))
+		}
+		e.fds = append(e.fds, fd)
+		e.bound = append(e.bound, bound)
+		spec.Addr = bound // the port that the system chose is everybody's
+	}
+	if e.l.Network == "unix" {
+		e.file = openedSocketFile(e.l.Address)
+	}
+	return nil
+}
+
+// remedy says what can be done about a failure to listen.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return ": another process listens there; stop it, or choose another address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return ": this machine doesn't have that address; choose one of its own"
+	case errors.Is(err, syscall.EACCES):
+		return ": not permitted; choose a port above 1023 or a directory that is writable"
+	case errors.Is(err, syscall.ENOENT):
+		return ": the directory doesn't exist; create it, or choose another path"
+	case errors.Is(err, syscall.EMFILE):
+		return ": this process has no descriptor left; raise its limit (ulimit -n)"
+	default:
+		return ""
+	}
+}
+
+func (e *endpoint) closeSockets(k sys.Kernel) {
+	for _, fd := range e.fds {
+		k.Close(fd)
+	}
+	e.fds = nil
+	e.file.remove()
+}
+
+// prepare makes what the connections share.
+func (e *endpoint) prepare(mux *engine.Mux) {
+	local := e.bound[0]
+	category := engine.CategoryTCP
+	muted := conn.LogTCP
+	if local.IsUnix() {
+		category, muted = engine.CategoryUnix, conn.LogUnix
+	}
+	e.env = &engine.Env{
+		Mux:       mux,
+		Consumer:  e,
+		Allocator: e.s.allocator,
+		Logger:    e.s.log,
+		Sessions:  e.l.Sessions,
+		Origin:    e.l.Name,
+		Category:  category,
+		Local:     local,
+		Wildcard:  !local.IsUnix() && local.AddrPort.Addr().IsUnspecified(),
+		Flow:      e.s.config.Flow,
+		Timeouts:  e.s.config.Timeouts,
+		Track:     e.wcb != nil,
+		Debug:     e.s.config.Debug,
+	}
+	if e.s.config.Mute&muted != 0 {
+		e.env.Logger = nil
+	}
+	e.env.InitShards()
+}
+
+// open starts accepting.
+func (e *endpoint) open() error {
+	loops := e.env.Mux.Group.Reactors()
+	for i, fd := range e.fds {
+		a, err := engine.NewAcceptor(e.env, e, e.loop(loops, i), fd, !e.l.ReusePort)
+		if err != nil {
+			e.fds = e.fds[i+1:] // the acceptor has closed its own
+			return err
+		}
+		e.accept = append(e.accept, a)
+	}
+	e.fds = nil
+	return nil
+}
+
+// loop is where socket i accepts: with ReusePort each loop has its own, otherwise the
+// listeners take turns.
+func (e *endpoint) loop(loops []*reactor.Reactor, i int) *reactor.Reactor {
+	if !e.l.ReusePort {
+		i = e.s.nextLoop
+		e.s.nextLoop++
+	}
+	return loops[i%len(loops)]
+}
+
+// close stops accepting. A loop that's stuck in a callback isn't waited for beyond ctx.
+func (e *endpoint) close(ctx context.Context) {
+	for _, a := range e.accept {
+		select {
+		case <-a.Close():
+		case <-ctx.Done():
+		}
+	}
+	e.file.remove()
+}
+
+// Admit implements engine.AcceptPolicy.
+func (e *endpoint) Admit() bool { return e.s.admit() }
+
+// Cancel implements engine.AcceptPolicy.
+func (e *endpoint) Cancel() { e.s.leave() }
+
+// AcceptFailed implements engine.AcceptPolicy.
+func (e *endpoint) AcceptFailed(err error, fatal bool) {
+	if fatal || e.mayLog() {
+		e.s.log.Warn("accept failed", "listener", e.l.Name, "error", err, "fatal", fatal)
+	}
+	e.s.control.post(func() { e.cb.OnAcceptError(e.l.Name, err) })
+}
+
+// mayLog allows one line a second about failures that can come in any number.
+func (e *endpoint) mayLog() bool {
+	now, last := time.Now().Unix(), e.logged.Load()
+	return now != last && e.logged.CompareAndSwap(last, now)
+}
+
+// The rest implements engine.Consumer.
+
+// Created implements engine.Consumer.
+func (e *endpoint) Created(_ *engine.Conn, fd int) { e.cb.OnSocketCreated(fd) }
+
+// Established implements engine.Consumer.
+func (e *endpoint) Established(c *engine.Conn) {
+	e.cb.OnConnectionEstablished((*conn.Stream)(c), c.RemoteAddr())
+}
+
+// Read implements engine.Consumer.
+func (e *endpoint) Read(c *engine.Conn, b *buffers.Buffer) {
+	e.cb.OnReadCompleted((*conn.Stream)(c), b)
+}
+
+// OutOfBand implements engine.Consumer.
+func (e *endpoint) OutOfBand(c *engine.Conn, b *buffers.Buffer) {
+	e.cb.OnReadOOBCompleted((*conn.Stream)(c), b)
+}
+
+// ClientClose implements engine.Consumer.
+func (e *endpoint) ClientClose(c *engine.Conn) { e.cb.OnConnectionClientClose((*conn.Stream)(c)) }
+
+// MayContinue implements engine.Consumer.
+func (e *endpoint) MayContinue(c *engine.Conn, b *buffers.Buffer, err error, dir engine.Direction) bool {
+	if dir == engine.Sending {
+		return e.cb.OnWriteCompletionErrorMayNotBeFatalConnectionError((*conn.Stream)(c), b, err)
+	}
+	return e.cb.OnReadCompletionErrorMayNotBeFatalConnectionError((*conn.Stream)(c), b, err)
+}
+
+// ReadError implements engine.Consumer.
+func (e *endpoint) ReadError(c *engine.Conn, b *buffers.Buffer, err error) {
+	e.cb.OnReadCompletionError((*conn.Stream)(c), b, err)
+}
+
+// WriteError implements engine.Consumer.
+func (e *endpoint) WriteError(c *engine.Conn, b *buffers.Buffer, err error) {
+	e.cb.OnWriteCompletionError((*conn.Stream)(c), b, err)
+}
+
+// Written implements engine.Consumer.
+func (e *endpoint) Written(c *engine.Conn, b *buffers.Buffer) {
+	e.wcb.OnWriteCompleted((*conn.Stream)(c), b)
+}
+
+// WriteBlocked implements engine.Consumer.
+func (e *endpoint) WriteBlocked(c *engine.Conn) { e.cb.OnWriteBlocked((*conn.Stream)(c)) }
+
+// WriteReady implements engine.Consumer.
+func (e *endpoint) WriteReady(c *engine.Conn) { e.cb.OnWriteReady((*conn.Stream)(c)) }
+
+// Reset implements engine.Consumer.
+func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*conn.Stream)(c), err) }
+
+// Closed implements engine.Consumer. The older callback comes even if the newer one
+// panics; the engine sees the panic all the same.
+func (e *endpoint) Closed(c *engine.Conn, r engine.Reason) {
+	e.s.held.Add(1)
+	e.s.leave()
+	defer e.cb.OnConnectionClosed((*conn.Stream)(c))
+	e.cb.OnConnectionClosure((*conn.Stream)(c), r)
+}
+
+// Released implements engine.Consumer.
+func (e *endpoint) Released(c *engine.Conn, established bool) {
+	if established {
+		e.s.held.Add(-1)
+	} else {
+		e.s.leave()
+	}
+	e.cb.OnSocketReleased((*conn.UserData)(c))
+}

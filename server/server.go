@@ -1,0 +1,288 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/engine"
+)
+
+// Server accepts connections and calls back. It runs once: New, Start, Shutdown.
+type Server struct {
+	// Immutable after New.
+	config    Config
+	log       *slog.Logger
+	allocator *buffers.Allocator
+	control   *control
+
+	// Set by Start.
+	mux       *engine.Mux
+	ownMux    bool
+	endpoints []*endpoint
+	nextLoop  int
+
+	// Guarded by mu.
+	mu    sync.Mutex
+	state serverState
+
+	// Atomic.
+	phase   atomic.Uint32 // a copy of state for those who may not wait
+	open    atomic.Int64  // places taken (admit)
+	held    atomic.Int64  // closed and not released
+	waiting atomic.Bool   // an acceptor was refused a place
+	accept  atomic.Pointer[[]*engine.Acceptor]
+	empty   chan struct{} // signalled when open falls to 0
+}
+
+type serverState uint32
+
+const (
+	serverNew serverState = iota
+	serverRunning
+	serverDraining
+	serverStopped
+)
+
+func (s serverState) String() string {
+	switch s {
+	case serverNew:
+		return "new"
+	case serverRunning:
+		return "running"
+	case serverDraining:
+		return "draining"
+	case serverStopped:
+		return "stopped"
+	default:
+		return "unknown"
+	}
+}
+
+// becomeLocked moves to the next state; the caller has checked that it's the next.
+func (s *Server) becomeLocked(next serverState) {
+	if next <= s.state {
+		panic(fmt.Sprintf("sluice: server: illegal move from %v to %v", s.state, next))
+	}
+	s.state = next
+	s.phase.Store(uint32(next))
+}
+
+// New checks the configuration. It opens nothing.
+func New(c Config) (*Server, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	log := c.Logger
+	if c.Name != "" {
+		log = log.With("server", c.Name)
+	}
+	s := &Server{config: c, log: log, allocator: c.Allocator, control: newControl(log), empty: make(chan struct{}, 1)}
+	if s.allocator == nil {
+		s.allocator = buffers.New(buffers.Config{Debug: c.Debug})
+	}
+	return s, nil
+}
+
+// Start binds every listener, or none, and starts accepting. conn.ErrMode if it was
+// called before.
+func (s *Server) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serverNew {
+		return conn.ErrMode
+	}
+	if err := s.startLocked(); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) startLocked() error {
+	if err := s.startMux(); err != nil {
+		return err
+	}
+	group := s.mux.Group
+	kernel := group.Reactors()[0].Kernel()
+	wcb, _ := s.config.Callback.(WriteCallback)
+	for _, l := range s.config.Listeners {
+		e := &endpoint{s: s, l: l, cb: s.config.Callback, wcb: wcb}
+		if err := e.listen(kernel, len(group.Reactors())); err != nil {
+			return errors.Join(err, s.undoStart())
+		}
+		e.prepare(s.mux)
+		s.endpoints = append(s.endpoints, e)
+	}
+	s.becomeLocked(serverRunning)
+	group.Spawn(s.control.run)
+	s.control.post(s.config.Callback.OnStartAcceptingConnections)
+	var all []*engine.Acceptor
+	for _, e := range s.endpoints {
+		if err := e.open(); err != nil {
+			return errors.Join(err, s.abandonLocked())
+		}
+		all = append(all, e.accept...)
+	}
+	s.accept.Store(&all)
+	s.resumeAccepting() // who was refused a place before that
+	return nil
+}
+
+// startMux starts the loops, if they're the server's own or nobody has yet.
+func (s *Server) startMux() error {
+	s.mux = (*engine.Mux)(s.config.Mux)
+	if s.mux == nil {
+		own, err := engine.NewMux(engine.MuxConfig{Logger: s.log})
+		if err != nil {
+			return err
+		}
+		s.mux, s.ownMux = own, true
+	}
+	if err := s.mux.Start(); err != nil && !errors.Is(err, conn.ErrMode) {
+		return err
+	}
+	return nil
+}
+
+// undoStart gives back what listening took; the server can be started again.
+func (s *Server) undoStart() error {
+	kernel := s.mux.Group.Reactors()[0].Kernel()
+	for _, e := range s.endpoints {
+		e.closeSockets(kernel)
+	}
+	s.endpoints = nil
+	if s.ownMux {
+		return s.mux.Terminate()
+	}
+	return nil
+}
+
+// abandonLocked ends a server that couldn't start accepting, because its Mux has ended.
+func (s *Server) abandonLocked() error {
+	for _, e := range s.endpoints {
+		e.close(context.Background())
+	}
+	s.control.finish(s.config.Callback.OnShutdownComplete)
+	s.becomeLocked(serverStopped)
+	return s.undoStart()
+}
+
+// Run starts the server, waits until ctx ends, and shuts it down within
+// Config.DrainTimeout.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Start(); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	drain, cancel := context.Background(), context.CancelFunc(func() {})
+	if s.config.DrainTimeout > 0 {
+		drain, cancel = context.WithTimeout(drain, s.config.DrainTimeout)
+	}
+	defer cancel()
+	return s.Shutdown(drain)
+}
+
+// Addrs are the addresses actually bound, by the listeners' names. It's empty before
+// Start.
+func (s *Server) Addrs() map[string][]conn.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]conn.Addr{}
+	for _, e := range s.endpoints {
+		all[e.l.Name] = append([]conn.Addr(nil), e.bound...)
+	}
+	return all
+}
+
+// Ready reports whether the server accepts: it's running and not draining.
+func (s *Server) Ready() bool { return serverState(s.phase.Load()) == serverRunning }
+
+// Connections yields the open connections, loop by loop. Each is held by a reference
+// while the body has it, and no lock is. Connections that come meanwhile may be missed.
+func (s *Server) Connections() iter.Seq[*conn.Stream] {
+	return func(yield func(*conn.Stream) bool) {
+		for _, e := range s.listeners() {
+			for c := range e.env.Connections() {
+				if !yield((*conn.Stream)(c)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// listeners are the endpoints once they have started.
+func (s *Server) listeners() []*endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == serverNew {
+		return nil
+	}
+	return s.endpoints
+}
+
+// AbortAllConnections resets every connection, and returns how many it were.
+// OnAllConnectionsAborted follows.
+func (s *Server) AbortAllConnections() int {
+	n := s.abortAll(conn.ReasonLocalAbort, nil)
+	s.control.post(func() { s.config.Callback.OnAllConnectionsAborted(n) })
+	return n
+}
+
+func (s *Server) abortAll(r conn.Reason, cause error) (n int) {
+	for c := range s.Connections() {
+		(*engine.Conn)(c).AbortFor(r, cause)
+		n++
+	}
+	return n
+}
+
+// admit takes a place for a connection, if there is one. An acceptor that gets none is
+// resumed when one is given back.
+func (s *Server) admit() bool {
+	limit := int64(s.config.MaxConnections)
+	if limit == 0 {
+		s.open.Add(1)
+		return true
+	}
+	for {
+		if s.open.Add(1) <= limit {
+			return true
+		}
+		s.open.Add(-1)
+		if !s.waiting.Swap(true) {
+			s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "limit", limit)
+			s.control.post(func() { s.config.Callback.OnMaximumConnections("") })
+		}
+		// A place given back before waiting was set was given back unheard.
+		if s.open.Load() >= limit || !s.waiting.CompareAndSwap(true, false) {
+			return false
+		}
+	}
+}
+
+// leave gives a place back.
+func (s *Server) leave() {
+	if s.open.Add(-1) == 0 {
+		select {
+		case s.empty <- struct{}{}:
+		default:
+		}
+	}
+	s.resumeAccepting()
+}
+
+func (s *Server) resumeAccepting() {
+	all := s.accept.Load()
+	if all != nil && s.waiting.Load() && s.waiting.CompareAndSwap(true, false) {
+		for _, a := range *all {
+			a.Resume()
+		}
+	}
+}

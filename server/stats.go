@@ -1,0 +1,84 @@
+package server
+
+import (
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/engine"
+)
+
+// Stats are a server's counters. They only grow, but for Open, Held and the reactors'
+// Connections and Posts; they're exact once all is quiet.
+type Stats struct {
+	State     string // new, running, draining, stopped
+	Open      int    // connections open now, with those being accepted
+	Held      int    // closed, but referenced
+	Listeners map[string]ListenerStats
+	Reactors  []ReactorStats
+	Panics    uint64 // callbacks that panicked, on these loops
+	Slow      uint64 // callbacks that the watchdog reported, on these loops
+	Buffers   buffers.Stats
+}
+
+// ListenerStats are the counters of one listener's connections.
+type ListenerStats struct {
+	Accepted      uint64
+	Rejected      uint64 // accepted by the kernel and refused
+	AcceptErrors  uint64
+	Closed        map[conn.Reason]uint64
+	ReceivedBytes uint64 // the application's
+	SentBytes     uint64 // the application's
+	Reads         uint64 // completed
+	Writes        uint64 // calls that sent something
+	Panics        uint64
+}
+
+// ReactorStats are the counters of one event loop.
+type ReactorStats struct {
+	Events      uint64 // dispatches
+	Connections int64
+	Posts       int64 // waiting
+}
+
+// Stats sums up the counters. Any goroutine may call it; no loop is waited for.
+func (s *Server) Stats() Stats {
+	endpoints := s.listeners()
+	st := Stats{
+		State:     serverState(s.phase.Load()).String(),
+		Open:      int(s.open.Load()),
+		Held:      int(s.held.Load()),
+		Listeners: map[string]ListenerStats{},
+		Buffers:   s.allocator.Stats(),
+	}
+	for _, e := range endpoints {
+		st.Listeners[e.l.Name] = e.stats()
+	}
+	if len(endpoints) > 0 {
+		g := s.mux.Group
+		st.Panics, st.Slow = g.Panics(), g.SlowCalls()
+		for _, r := range g.Stats() {
+			st.Reactors = append(st.Reactors, ReactorStats(r))
+		}
+	}
+	return st
+}
+
+func (e *endpoint) stats() ListenerStats {
+	n := e.env.Counts()
+	st := ListenerStats{
+		Accepted:      n[engine.CountAccepted],
+		Rejected:      n[engine.CountRejected],
+		AcceptErrors:  n[engine.CountAcceptErrors],
+		Closed:        map[conn.Reason]uint64{},
+		ReceivedBytes: n[engine.CountReceivedBytes],
+		SentBytes:     n[engine.CountSentBytes],
+		Reads:         n[engine.CountReads],
+		Writes:        n[engine.CountWrites],
+		Panics:        n[engine.CountPanics],
+	}
+	for r := range engine.Reasons {
+		if closed := n.Closed(conn.Reason(r)); closed > 0 {
+			st.Closed[conn.Reason(r)] = closed
+		}
+	}
+	return st
+}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+)
+
+// clearSocketFile makes the way free for a Unix-domain listener: a socket file that
+// nobody answers on is removed, anything else is left alone and refused.
+func clearSocketFile(path string, log *slog.Logger) error {
+	if path[0] == '@' {
+		return nil
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s exists and isn't a socket: remove it, or choose another path", path)
+	}
+	c, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
+		_ = c.Close()
+		return fmt.Errorf("%s is in use by a running server: stop it, or choose another path", path)
+	case errors.Is(err, syscall.EAGAIN):
+		return fmt.Errorf("%s is in use by a running server whose backlog is full: stop it, or choose another path", path)
+	case !errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("can't tell whether %s is in use (%w): remove it, or choose another path", path, err)
+	}
+	log.Warn("removing a stale socket file: no server answers on it", "path", path)
+	return os.Remove(path)
+}
+
+// socketFile is a Unix-domain listener's file, to be removed when it closes, if it's
+// still the same.
+type socketFile struct {
+	path string
+	info fs.FileInfo
+}
+
+func openedSocketFile(path string) *socketFile {
+	if path == "" || path[0] == '@' {
+		return nil
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil // somebody removed it already
+	}
+	return &socketFile{path, info}
+}
+
+func (f *socketFile) remove() {
+	if f == nil {
+		return
+	}
+	if info, err := os.Lstat(f.path); err == nil && os.SameFile(info, f.info) {
+		_ = os.Remove(f.path)
+	}
+}
