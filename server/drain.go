@@ -62,6 +62,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.control.post(func() { cb.OnAllConnectionsAborted(aborted) })
 	}
 	err := s.stopLoops()
+	s.unheard()
 	s.control.finish(cb.OnShutdownComplete)
 	s.mu.Lock()
 	s.becomeLocked(serverStopped)

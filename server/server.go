@@ -27,6 +27,7 @@ type Server struct {
 	ownMux    bool
 	endpoints []*endpoint
 	nextLoop  int
+	unheard   func() // ends the Mux's reports of errors
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -121,6 +122,9 @@ func (s *Server) startLocked() error {
 	}
 	s.becomeLocked(serverRunning)
 	group.Spawn(s.control.run)
+	s.unheard = s.mux.OnError(func(message string, err error) {
+		s.control.post(func() { s.config.Callback.OnError(message, err) })
+	})
 	s.control.post(s.config.Callback.OnStartAcceptingConnections)
 	var all []*engine.Acceptor
 	for _, e := range s.endpoints {
@@ -168,6 +172,7 @@ func (s *Server) abandonLocked() error {
 	for _, e := range s.endpoints {
 		e.close(context.Background())
 	}
+	s.unheard()
 	s.control.finish(s.config.Callback.OnShutdownComplete)
 	s.becomeLocked(serverStopped)
 	return s.undoStart()

@@ -208,7 +208,7 @@ func (c *Conn) nextLocked() work {
 		}
 	}
 	mayRead := c.canReadLocked()
-	if f.has(writable) && (!mayRead || c.out.Len() >= flushAt) && c.hasOutputLocked() {
+	if f.has(writable) && (!mayRead || c.out.Len() >= flushAt) && c.canFlushLocked() {
 		return doFlush
 	}
 	if mayRead {

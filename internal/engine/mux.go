@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-net/sluice/internal/reactor"
@@ -29,6 +31,10 @@ type Mux struct {
 	Group      *reactor.Group
 	Logger     *slog.Logger
 	TurnBudget int
+
+	mu        sync.Mutex
+	listeners map[int]func(message string, err error)
+	nextID    int
 }
 
 // NewMux opens the pollers. Start or Run starts the loops.
@@ -36,7 +42,7 @@ func NewMux(c MuxConfig) (*Mux, error) {
 	if c.TurnBudget < 0 {
 		return nil, fmt.Errorf("mux: TurnBudget is %d: want a number of bytes, or 0 for %d", c.TurnBudget, DefaultTurnBudget)
 	}
-	m := &Mux{Logger: c.Logger, TurnBudget: c.TurnBudget}
+	m := &Mux{Logger: c.Logger, TurnBudget: c.TurnBudget, listeners: map[int]func(string, error){}}
 	if m.Logger == nil {
 		m.Logger = slog.Default()
 	}
@@ -96,12 +102,37 @@ func (m *Mux) logSlow(s reactor.Slow) {
 }
 
 func (m *Mux) logPanic(value any, stack []byte) {
-	m.Logger.Log(context.Background(), slog.LevelError, "a posted function panicked",
-		"panic", fmt.Sprint(value), "stack", string(stack))
+	const message = "a posted function panicked"
+	m.Logger.Log(context.Background(), slog.LevelError, message, "panic", fmt.Sprint(value), "stack", string(stack))
+	m.tell(message, fmt.Errorf("panic: %v", value))
 }
 
 func (m *Mux) logFailure(err error) {
-	if !errors.Is(err, reactor.ErrStopped) {
-		m.Logger.Log(context.Background(), slog.LevelError, "an event loop has failed", "error", err)
+	const message = "an event loop has failed"
+	m.Logger.Log(context.Background(), slog.LevelError, message, "error", err)
+	m.tell(message, err)
+}
+
+// OnError has f told of failures that no connection stands for, until cancel is called.
+// f is called on any goroutine and must not block.
+func (m *Mux) OnError(f func(message string, err error)) (cancel func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := m.nextID
+	m.nextID++
+	m.listeners[id] = f
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.listeners, id)
+	}
+}
+
+func (m *Mux) tell(message string, err error) {
+	m.mu.Lock()
+	all := slices.Collect(maps.Values(m.listeners))
+	m.mu.Unlock()
+	for _, f := range all {
+		f(message, err)
 	}
 }

@@ -21,6 +21,9 @@ type SessionFactory interface {
 	NewSession(role Role, serverName string) (Session, error)
 }
 
+// errNoProgress ends a session that would keep its loop turning.
+var errNoProgress = errors.New("Session.Seal took nothing and gave nothing")
+
 // ErrHandshaking is what Session.Open returns until the session is ready.
 var ErrHandshaking = errors.New("sluice: session handshake in progress")
 
@@ -198,6 +201,10 @@ func (c *Conn) flushSessionLocked(t *turn) {
 			return
 		}
 		sealed := before - c.out.Len()
+		if sealed == 0 && before > 0 && s.wire.Len() == 0 {
+			c.endLocked(ReasonSession, "session", errNoProgress)
+			return
+		}
 		c.shard.add(CountSentBytes, uint64(sealed))
 		s.kept.MoveFront(k, sealed, &s.sealed)
 	}

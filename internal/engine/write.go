@@ -202,6 +202,15 @@ func (c *Conn) hasOutputLocked() bool {
 	return x != nil && (len(x.urgent) > 0 || x.session != nil && x.session.hasOutput())
 }
 
+// canFlushLocked reports whether a flush would have something to send: what's written
+// before a session is ready waits for that.
+func (c *Conn) canFlushLocked() bool {
+	if x := c.ext; x != nil && x.session != nil {
+		return x.session.hasOutput() || x.session.ready && c.out.Segments() > 0
+	}
+	return c.hasOutputLocked()
+}
+
 // flushLocked makes one call to send what's queued.
 func (c *Conn) flushLocked(t *turn) {
 	if c.ext != nil && c.ext.session != nil {
