@@ -62,6 +62,7 @@ type ext struct {
 	reads    []readOp // behind Conn.read
 	done     buffers.Chain
 	posts    []func(*Conn)
+	snapshot int // of posts: how many of them this dispatch runs
 	urgent   []urgent
 	session  *sessionState
 	deadline deadlines

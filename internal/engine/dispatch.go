@@ -101,7 +101,7 @@ func (c *Conn) OnPanic(value any, stack []byte) {
 		return []any{"panic", fmt.Sprint(value), "stack", string(stack)}
 	})
 	c.mu.Lock()
-	c.flags.clear(dispatching | inRead)
+	c.flags.clear(dispatching | inRead | posted)
 	c.consumeStartLocked()
 	if c.state != Closed {
 		c.endLocked(ReasonPanic, "callback", fmt.Errorf("panic: %v", value))
@@ -123,13 +123,16 @@ func (c *Conn) dispatchLocked() {
 			c.absorbLocked(reactor.Events(c.pending.Swap(0)))
 		}
 		w := c.nextLocked()
-		if w == nothing {
+		if w == nothing && !c.flags.has(posted) {
 			c.flags.clear(dispatching)
 			break
 		}
-		if t.over(c.shard.budget) {
-			c.flags.clear(dispatching)
-			c.kickLocked()
+		if w == nothing || t.over(c.shard.budget) {
+			// More in another turn, if there is: others come first.
+			c.flags.clear(dispatching | posted)
+			if c.nextLocked() != nothing {
+				c.kickLocked()
+			}
 			break
 		}
 		t.operations++
@@ -192,7 +195,7 @@ func (c *Conn) nextLocked() work {
 	if f.has(errDue) {
 		return doError
 	}
-	if x != nil && len(x.posts) > 0 && f.has(established) {
+	if x != nil && len(x.posts) > 0 && f&(established|posted) == established {
 		return doPosts
 	}
 	if !c.reason.clean() {

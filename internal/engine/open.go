@@ -120,8 +120,16 @@ func (c *Conn) usableLocked() error {
 	return nil
 }
 
+// runPostLocked runs one of the posts that there were when the dispatch came to the
+// first: one that posts itself again must not keep the connection from everything else.
 func (c *Conn) runPostLocked() {
 	x := c.ext
+	if x.snapshot == 0 {
+		x.snapshot = len(x.posts)
+	}
+	if x.snapshot--; x.snapshot == 0 {
+		c.flags.set(posted)
+	}
 	f := x.posts[0]
 	x.posts[0] = nil
 	x.posts = x.posts[1:]

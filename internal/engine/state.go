@@ -59,6 +59,7 @@ const (
 	// Scheduling.
 	dispatching // the loop is in this connection
 	kicked      // posted to the loop, to be cleared by the post alone
+	posted      // this dispatch has run the posts that there were
 
 	// The consumer.
 	inbound
