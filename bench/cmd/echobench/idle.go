@@ -1,0 +1,131 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/sluice-net/sluice/bench/internal/echo"
+	"github.com/sluice-net/sluice/bench/internal/process"
+)
+
+// How long memory is watched until it counts as settled: it must stay within
+// settleSlack for settleWindow, and after settleLimit what there is counts, with
+// a doubt. Nothing makes the server collect garbage earlier than it would.
+const (
+	settlePoll   = 100 * time.Millisecond
+	settleWindow = 2 * time.Second
+	settleLimit  = 30 * time.Second
+	settleSlack  = 64 << 10
+)
+
+// idleExperiment measures the resident memory of connections that have echoed
+// once and are silent.
+type idleExperiment struct {
+	conns int
+	size  int
+}
+
+func (e idleExperiment) title() string {
+	return fmt.Sprintf("resident memory per idle connection, %d connections after one echo of %d bytes", e.conns, e.size)
+}
+
+func (e idleExperiment) unit() string { return "B" }
+
+func (e idleExperiment) columns() []column {
+	mebi := func(v float64) string { return fmt.Sprintf("%.1f MiB", v/(1<<20)) }
+	return []column{
+		{"resident_before", "before", mebi},
+		{"resident_after", "after", mebi},
+		{"peak", "peak", mebi},
+		{"settled_seconds", "settled in", func(v float64) string { return fmt.Sprintf("%.1f s", v) }},
+	}
+}
+
+func (e idleExperiment) measure(ctx context.Context, addr netip.AddrPort, pid int) (sample, error) {
+	resident := func() (uint64, error) {
+		m, err := process.ReadMemory(pid)
+		return m.Resident, err
+	}
+	before, _, err := settle(ctx, resident)
+	if err != nil {
+		return sample{}, err
+	}
+	client, err := echo.Dial(ctx, addr, e.conns, e.size)
+	if err != nil {
+		return sample{}, err
+	}
+	defer client.Close()
+	after, took, err := settle(ctx, resident)
+	if err != nil {
+		return sample{}, err
+	}
+	m, err := process.ReadMemory(pid)
+	if err != nil {
+		return sample{}, err
+	}
+	// A server that had dropped connections would look thrifty.
+	if err := client.Once(ctx); err != nil {
+		return sample{}, fmt.Errorf("after the idle time: %w", err)
+	}
+	return sample{
+		Value: (float64(after) - float64(before)) / float64(e.conns),
+		Facts: map[string]float64{
+			"resident_before": float64(before),
+			"resident_after":  float64(after),
+			"peak":            float64(m.Peak),
+			"settled_seconds": took.Seconds(),
+		},
+	}, nil
+}
+
+func (e idleExperiment) doubts(samples []sample) []string {
+	var found []string
+	for i, s := range samples {
+		if s.Facts["settled_seconds"] >= settleLimit.Seconds() {
+			found = append(found, fmt.Sprintf("repetition %d: memory had not settled after %v", i+1, settleLimit))
+		}
+	}
+	return found
+}
+
+// settle watches a size until it stays still, and returns its last value.
+func settle(ctx context.Context, size func() (uint64, error)) (last uint64, took time.Duration, err error) {
+	began := time.Now()
+	tick := time.NewTicker(settlePoll)
+	defer tick.Stop()
+	var w window
+	for {
+		if last, err = size(); err != nil {
+			return 0, 0, err
+		}
+		took = time.Since(began)
+		if w.still(took, last) || took >= settleLimit {
+			return last, took, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, 0, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// A window tells since when a size has stayed within settleSlack.
+type window struct {
+	since  time.Duration
+	lo, hi uint64
+}
+
+func (w *window) still(now time.Duration, size uint64) bool {
+	lo, hi := min(w.lo, size), max(w.hi, size)
+	if w.hi == 0 || hi-lo > settleSlack {
+		*w = window{since: now, lo: size, hi: size}
+		return false
+	}
+	w.lo, w.hi = lo, hi
+	return now-w.since >= settleWindow
+}

@@ -1,0 +1,284 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/sluice-net/sluice/bench/internal/echo"
+	"github.com/sluice-net/sluice/bench/internal/process"
+	"github.com/sluice-net/sluice/bench/internal/stats"
+)
+
+// The test binary is also a server process, on the standard library: these are
+// its first arguments.
+const (
+	roleEcho    = "serve-echo"
+	roleCorrupt = "serve-corrupt" // after a while: bytes that nobody sent
+	roleCrash   = "serve-crash"   // after a while
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && strings.HasPrefix(os.Args[1], "serve-") {
+		l, err := net.Listen("tcp4", os.Args[2])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		serve(l, os.Args[1])
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// serve echoes until the listener is closed and the peers have gone.
+func serve(l net.Listener, role string) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			defer func() { _ = c.Close() }()
+			if role != roleEcho {
+				if _, err := io.CopyN(c, c, 1000); err != nil {
+					return
+				}
+			}
+			switch role {
+			case roleCorrupt:
+				_, _ = c.Write([]byte("nonsense"))
+			case roleCrash:
+				panic("that was too much")
+			}
+			_, _ = io.Copy(c, c)
+		})
+	}
+}
+
+func custom(t *testing.T, name, role string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s='%s' %s {addr}", name, self, role)
+}
+
+// anywhere leaves the test process and its servers on all CPUs.
+func anywhere(args ...string) []string {
+	return append([]string{"-server-cpu", "-1", "-client-cpu", "-1", "-dir", "../.."}, args...)
+}
+
+func TestCPUInProcess(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { serve(l, roleEcho) })
+	defer wg.Wait()
+	defer func() { _ = l.Close() }()
+	addr := l.Addr().(*net.TCPAddr).AddrPort()
+
+	for _, e := range []cpuExperiment{
+		{cpu: process.AnyCPU, shape: shape{64, 5}, warmup: 10 * time.Millisecond, duration: 200 * time.Millisecond},
+		{cpu: 0, shape: shape{100_000, 2}, duration: 200 * time.Millisecond},
+	} {
+		t.Run(e.title(), func(t *testing.T) {
+			s, err := e.measure(t.Context(), addr, os.Getpid())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range e.columns() {
+				if _, ok := s.Facts[c.key]; !ok {
+					t.Errorf("no fact for column %s: %v", c.key, s.Facts)
+				}
+			}
+			if s.Value <= 0 || s.Facts["echoes"] < 1 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestRunWritesTableAndJSON(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out.json")
+	var out bytes.Buffer
+	err := run(t.Context(), anywhere("-servers", "gnet,c", "-server", custom(t, "std", roleEcho), "-bases", "c,std,absent",
+		"-shapes", "64x10,16Kx3", "-reps", "2", "-warmup", "10ms", "-duration", "200ms", "-json", file), &out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"64 bytes on 10 connections", "16384 bytes on 3", "gnet", "× c", "× std", "echoes/s"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Results) != 2 || len(r.Results[0].Rows) != 3 || len(r.Results[0].Rows[2].Samples) != 2 {
+		t.Errorf("%s", text)
+	}
+	if got := r.Results[0].Rows[1].Ratios["c"]; got != (stats.Summary{Median: 1, Min: 1, Max: 1}) {
+		t.Errorf("c against itself: %+v", got)
+	}
+}
+
+func TestRunIdle(t *testing.T) {
+	var out bytes.Buffer
+	err := run(t.Context(), anywhere("-mode", "idle", "-n", "300", "-reps", "1", "-servers", "c",
+		"-server", custom(t, "std", roleEcho)), &out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "300 connections") || !strings.Contains(out.String(), "std") {
+		t.Error(out.String())
+	}
+}
+
+// More than the kernel buffers for a connection, in a single request: short
+// writes and paused reads.
+func TestServersEchoLargeMessages(t *testing.T) {
+	err := run(t.Context(), anywhere("-servers", "gnet,c", "-shapes", "16Mx2", "-reps", "1", "-warmup", "0s",
+		"-duration", "200ms"), io.Discard, io.Discard)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRunFailsLoudly(t *testing.T) {
+	short := []string{"-servers", "", "-shapes", "64x10", "-reps", "1", "-duration", "5s"}
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"corruption", append(short, "-server", custom(t, "bad", roleCorrupt)), "reply "},
+		{"crash", append(short, "-server", custom(t, "bad", roleCrash)), "that was too much"},
+		{"server that exits", append(short, "-server", "bad=false {addr}"), "exit status 1"},
+		{"missing program", append(short, "-server", "bad=./missing {addr}"), "missing"},
+		{"unknown server", []string{"-servers", "nginx"}, `no server "nginx"`},
+		{"no server", []string{"-servers", ""}, "no server"},
+		{"name twice", []string{"-servers", "c", "-server", "c=x {addr}"}, "twice"},
+		{"mode", []string{"-mode", "fast"}, "-mode"},
+		{"repetitions", []string{"-reps", "0"}, "-reps"},
+		{"duration", []string{"-duration", "0s"}, "-duration"},
+		{"idle size", []string{"-mode", "idle", "-size", "1"}, "-size"},
+		{"stray argument", []string{"idle"}, "idle"},
+		{"folder", []string{"-servers", "c", "-dir", "missing"}, "build c"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := run(t.Context(), anywhere(tt.args...), io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+// Ctrl-C in the middle: run returns, which it does only once its server has been
+// reaped.
+func TestRunStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun := writerFunc(func(p []byte) (int, error) { // the first repetition is over
+		cancel()
+		return len(p), nil
+	})
+	err := run(ctx, anywhere("-servers", "", "-server", custom(t, "std", roleEcho), "-shapes", "64x10",
+		"-reps", "1000", "-warmup", "0s", "-duration", "50ms"), io.Discard, begun)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// cancelling stands for Ctrl-C while a server is under measurement.
+type cancelling struct {
+	cpuExperiment
+	cancel context.CancelFunc
+	pid    int
+}
+
+func (e *cancelling) measure(ctx context.Context, addr netip.AddrPort, pid int) (sample, error) {
+	e.pid = pid
+	client, err := echo.Dial(ctx, addr, 1, 64)
+	if err != nil {
+		return sample{}, err
+	}
+	defer client.Close()
+	return sample{}, client.Run(ctx, func(p echo.Progress) bool {
+		e.cancel()
+		return true
+	})
+}
+
+func TestCancelledMeasurementReapsItsServer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var list customServers
+	if err := list.Set(custom(t, "std", roleEcho)); err != nil {
+		t.Fatal(err)
+	}
+	e := &cancelling{cancel: cancel}
+	_, err := measureOne(ctx, e, server{name: "std", args: list[0].Args}, options{ServerCPU: process.AnyCPU})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", e.pid)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("server is still there: %v", err)
+	}
+}
+
+func TestWindow(t *testing.T) {
+	var w window
+	for i, step := range []struct {
+		at    time.Duration
+		size  uint64
+		still bool
+	}{
+		{0, 1 << 20, false},
+		{settleWindow - 1, 1<<20 + settleSlack, false},
+		{settleWindow, 1<<20 + settleSlack, true},
+		{settleWindow + 1, 1<<20 - 1, false}, // too far from the largest
+		{2*settleWindow + 1, 1 << 20, true},
+	} {
+		if got := w.still(step.at, step.size); got != step.still {
+			t.Errorf("step %d: got %v", i, got)
+		}
+	}
+}
+
+func TestSettleEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := settle(ctx, func() (uint64, error) { return 1, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

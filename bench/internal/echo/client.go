@@ -1,0 +1,308 @@
+//go:build linux
+
+package echo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The ways in which a server can be wrong, found by errors.Is.
+var (
+	ErrMismatch = errors.New("reply differs from the request")
+	ErrExtra    = errors.New("reply has more bytes than were sent")
+	ErrClosed   = errors.New("server closed the connection")
+	ErrStalled  = errors.New("no reply")
+)
+
+const (
+	maxEvents = 256
+	// readSize is how much is asked for at once: more than any kernel has for a
+	// small message, so that a short read tells that the socket is empty.
+	readSize = 256 << 10
+	// dialBatch bounds the connections under way, below every listen backlog.
+	dialBatch  = 256
+	pollTime   = 100 * time.Millisecond
+	stallLimit = 10 * time.Second
+)
+
+// Progress is how far a run has come.
+type Progress struct {
+	Now    time.Time
+	Echoes uint64        // full replies
+	Idle   time.Duration // time in which no connection had anything to read
+}
+
+// A Client is a number of connections to one echo server.
+type Client struct {
+	// Immutable after Dial.
+	epoll int
+	size  int
+	conns []conn
+
+	// The connections' current requests, one after the other. Replies come in
+	// about the order of the requests, so this and conns are walked in order,
+	// which keeps cache misses down.
+	requests []byte
+
+	// Scratch.
+	events []unix.EpollEvent
+	buf    []byte
+
+	// The present run.
+	outstanding int  // requests without a full reply
+	sending     bool // a full reply is followed by the next request
+	progress    Progress
+}
+
+// A conn has one request in flight, or none: got ≤ sent ≤ size, and all are
+// equal when the reply is complete. It is kept small, see Client.requests.
+type conn struct {
+	fd   int32
+	seq  uint32 // number of the current request
+	sent int32
+	got  int32
+}
+
+// Dial connects conns times and has each connection echo one message of size
+// bytes (MinSize to MaxSize), so that all have been accepted when it returns.
+func Dial(ctx context.Context, addr netip.AddrPort, conns, size int) (*Client, error) {
+	if conns < 1 || size < MinSize || size > MaxSize {
+		return nil, fmt.Errorf("echo: %d connections with %d bytes: want at least 1 with %d to %d",
+			conns, size, MinSize, MaxSize)
+	}
+	if !addr.Addr().Is4() {
+		return nil, fmt.Errorf("echo: %v: want an IPv4 address", addr)
+	}
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("echo: epoll_create1: %w", err)
+	}
+	c := &Client{
+		epoll:    epoll,
+		size:     size,
+		conns:    make([]conn, 0, conns),
+		requests: make([]byte, conns*size),
+		events:   make([]unix.EpollEvent, maxEvents),
+		buf:      make([]byte, readSize),
+	}
+	for len(c.conns) < conns {
+		first := len(c.conns)
+		for len(c.conns) < min(first+dialBatch, conns) {
+			if err := c.add(addr); err != nil {
+				c.Close()
+				return nil, fmt.Errorf("echo: connection %d: %w", len(c.conns), err)
+			}
+		}
+		if err := c.exchange(ctx, first, nil); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Close resets all connections.
+func (c *Client) Close() {
+	for i := range c.conns {
+		_ = unix.Close(int(c.conns[i].fd))
+	}
+	c.conns = nil
+	_ = unix.Close(c.epoll)
+}
+
+// Once has every connection echo one message.
+func (c *Client) Once(ctx context.Context) error {
+	return c.exchange(ctx, 0, nil)
+}
+
+// Run keeps one request in flight on every connection for as long as more says
+// so, then waits for the last replies. more is called after each look for events.
+//
+// Meanwhile the client never sleeps. A sleeping client would have to be woken,
+// by the server and at its expense, and the slower the server, the more often.
+func (c *Client) Run(ctx context.Context, more func(Progress) bool) error {
+	return c.exchange(ctx, 0, more)
+}
+
+func (c *Client) add(addr netip.AddrPort) error {
+	id := len(c.conns)
+	fd, err := dial(addr, source(id))
+	if err != nil {
+		return err
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(id)}
+	if err := unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		_ = unix.Close(fd)
+		return fmt.Errorf("epoll_ctl: %w", err)
+	}
+	c.conns = append(c.conns, conn{fd: int32(fd), sent: int32(c.size), got: int32(c.size)})
+	fill(c.message(id), uint64(id))
+	return nil
+}
+
+func (c *Client) message(id int) []byte { return c.requests[id*c.size : (id+1)*c.size] }
+
+// exchange sends one request on each connection from first on, then serves events
+// until nothing is outstanding. While more (if any) says so, replies are followed
+// by requests.
+func (c *Client) exchange(ctx context.Context, first int, more func(Progress) bool) error {
+	timeout := int(pollTime / time.Millisecond)
+	if more != nil {
+		timeout = 0
+	}
+	c.sending = more != nil
+	c.progress = Progress{Now: time.Now()}
+	for id := first; id < len(c.conns); id++ {
+		if err := c.request(id); err != nil {
+			return err
+		}
+	}
+	answered := c.progress // when the last reply came
+	for c.outstanding > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := unix.EpollWait(c.epoll, c.events, timeout)
+		if err != nil && err != unix.EINTR {
+			return fmt.Errorf("echo: epoll_wait: %w", err)
+		}
+		for i := range max(n, 0) {
+			ev := &c.events[i]
+			if err := c.serve(int(ev.Fd), ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0); err != nil {
+				return err
+			}
+		}
+		now := time.Now()
+		if n <= 0 {
+			c.progress.Idle += now.Sub(c.progress.Now)
+		}
+		c.progress.Now = now
+		if c.progress.Echoes != answered.Echoes {
+			answered = c.progress
+		} else if now.Sub(answered.Now) > stallLimit {
+			return fmt.Errorf("echo: %w for %v, %d requests are waiting", ErrStalled, stallLimit, c.outstanding)
+		}
+		if c.sending {
+			c.sending = more(c.progress)
+		}
+	}
+	for id := first; id < len(c.conns); id++ {
+		if err := c.quiet(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) request(id int) error {
+	advance(c.message(id))
+	k := &c.conns[id]
+	k.seq++
+	k.sent, k.got = 0, 0
+	c.outstanding++
+	return c.flush(id)
+}
+
+func (c *Client) flush(id int) error {
+	k := &c.conns[id]
+	for int(k.sent) < c.size {
+		n, errno := send(int(k.fd), c.message(id)[k.sent:])
+		switch errno {
+		case 0:
+			k.sent += int32(n)
+		case unix.EAGAIN:
+			return nil
+		case unix.EINTR:
+		default:
+			return c.failed(id, "send", errno)
+		}
+	}
+	return nil
+}
+
+// serve does what an event may ask for. A short read ends it, as the reply to a
+// request sent after that read brings an edge of its own; but the end of a stream
+// (hup) can share the edge of the bytes before it.
+func (c *Client) serve(id int, hup bool) error {
+	if err := c.flush(id); err != nil {
+		return err
+	}
+	k := &c.conns[id]
+	for {
+		n, errno := recv(int(k.fd), c.buf)
+		switch {
+		case errno == unix.EAGAIN:
+			return nil
+		case errno == unix.EINTR:
+			continue
+		case errno != 0:
+			return c.failed(id, "receive", errno)
+		case n == 0:
+			return c.failed(id, "receive", ErrClosed)
+		}
+		if err := c.check(id, c.buf[:n]); err != nil {
+			return err
+		}
+		if int(k.got) == c.size {
+			c.progress.Echoes++
+			c.outstanding--
+			if c.sending {
+				if err := c.request(id); err != nil {
+					return err
+				}
+			}
+		}
+		if n < len(c.buf) && !hup {
+			return nil
+		}
+	}
+}
+
+// quiet finds bytes that nobody asked for, and a connection that has ended.
+func (c *Client) quiet(id int) error {
+	for {
+		n, errno := recv(int(c.conns[id].fd), c.buf)
+		switch {
+		case errno == unix.EAGAIN:
+			return nil
+		case errno == unix.EINTR:
+		case errno != 0:
+			return c.failed(id, "receive", errno)
+		case n == 0:
+			return c.failed(id, "receive", ErrClosed)
+		default:
+			return c.failed(id, "receive", ErrExtra)
+		}
+	}
+}
+
+// check compares the next bytes of a reply.
+func (c *Client) check(id int, p []byte) error {
+	k := &c.conns[id]
+	if int(k.got)+len(p) > int(k.sent) {
+		return c.failed(id, fmt.Sprintf("receive %d bytes", len(p)), ErrExtra)
+	}
+	want := c.message(id)[k.got:][:len(p)]
+	if !bytes.Equal(p, want) {
+		i := 0
+		for p[i] == want[i] {
+			i++
+		}
+		return c.failed(id, fmt.Sprintf("byte %d is %#02x, sent was %#02x", int(k.got)+i, p[i], want[i]), ErrMismatch)
+	}
+	k.got += int32(len(p))
+	return nil
+}
+
+func (c *Client) failed(id int, what string, cause error) error {
+	k := c.conns[id]
+	return fmt.Errorf("echo: connection %d, request %d (%d of %d bytes sent, %d received): %s: %w",
+		id, k.seq, k.sent, c.size, k.got, what, cause)
+}

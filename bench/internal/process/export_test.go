@@ -1,0 +1,8 @@
+//go:build linux
+
+package process
+
+var (
+	ParseStat   = parseStat
+	ParseStatus = parseStatus
+)

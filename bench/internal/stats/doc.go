@@ -1,0 +1,6 @@
+// Package stats sums up the few repetitions that a benchmark has: median,
+// smallest and largest, and the ratio of two servers repetition by repetition.
+//
+// Ratios are taken pair by pair because the two samples of one repetition were
+// measured seconds apart: what disturbed the machine disturbed both.
+package stats
