@@ -21,23 +21,25 @@ type control struct {
 	mu      sync.Mutex
 	queue   []func()
 	closing bool
-	dropped int
 }
 
-// controlQueue bounds what waits for a callback that doesn't return.
+// controlQueue bounds the reports that wait for a callback that doesn't return.
 const controlQueue = 1024
 
 func newControl(log *slog.Logger) *control {
 	return &control{log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// post queues f. When the queue is full f is dropped: only reports of failures come in
-// such numbers, and they're counted elsewhere.
-func (c *control) post(f func()) {
+// post queues f.
+func (c *control) post(f func()) { c.enqueue(f, false) }
+
+// report queues f unless the queue is long: failures that are counted elsewhere may come
+// in any number while a callback doesn't return.
+func (c *control) report(f func()) { c.enqueue(f, true) }
+
+func (c *control) enqueue(f func(), droppable bool) {
 	c.mu.Lock()
-	if c.closing || len(c.queue) >= controlQueue {
-		c.dropped++
-	} else {
+	if !c.closing && !(droppable && len(c.queue) >= controlQueue) {
 		c.queue = append(c.queue, f)
 	}
 	c.mu.Unlock()
@@ -78,14 +80,14 @@ func (c *control) call(f func()) {
 	f()
 }
 
-// finish runs what's queued, then last, and ends. It waits for that.
-func (c *control) finish(last func()) {
+// finish runs what's queued, then last, and ends; that's when the channel is closed.
+func (c *control) finish(last func()) <-chan struct{} {
 	c.mu.Lock()
 	c.queue = append(c.queue, last)
 	c.closing = true
 	c.mu.Unlock()
 	c.poke()
-	<-c.done
+	return c.done
 }
 
 // here reports whether the caller is the control goroutine.

@@ -36,17 +36,18 @@ const (
 // left is aborted. It returns a *ShutdownError if anything was, or is still referenced,
 // and conn.ErrOnLoop inside a callback. Calls after the first return conn.ErrMode.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	if s.state != serverRunning {
-		s.mu.Unlock()
+	if s.state() == serverNew {
 		return conn.ErrMode
 	}
 	if s.mux.Group.OnLoop() || s.control.here() {
-		s.mu.Unlock()
 		return conn.ErrOnLoop
 	}
-	s.becomeLocked(serverDraining)
-	s.mu.Unlock()
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.state() != serverRunning {
+		return conn.ErrMode
+	}
+	s.become(serverDraining)
 
 	cb := s.config.Callback
 	s.control.post(cb.OnShutdownInitiated)
@@ -63,10 +64,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	err := s.stopLoops()
 	s.unheard()
-	s.control.finish(cb.OnShutdownComplete)
-	s.mu.Lock()
-	s.becomeLocked(serverStopped)
-	s.mu.Unlock()
+	s.become(serverStopped)
+	finishing, cancel := withGrace(ctx)
+	defer cancel()
+	select {
+	case <-s.control.finish(cb.OnShutdownComplete):
+	case <-finishing.Done():
+		err = errors.Join(err, errors.New("server: a server callback hasn't returned"))
+	}
 
 	held := int(s.held.Load())
 	if aborted > 0 || held > 0 {
@@ -96,12 +101,15 @@ func (s *Server) drain(ctx context.Context) (aborted int) {
 	look := time.NewTicker(drainLook)
 	defer look.Stop()
 	evict := eviction{}
-	for s.open.Load() > 0 {
+	for s.places.any() {
 		select {
-		case <-s.empty:
+		case <-s.places.empty:
 		case <-look.C:
 			evict.look(s, progress(time.Since(begun), total))
 		case <-ctx.Done():
+			for _, e := range s.endpoints {
+				e.env.Refuse.Store(true) // who is on his way to his loop comes too late
+			}
 			aborted = s.abortAll(conn.ReasonDrainAbort, context.Cause(ctx))
 			s.awaitEmpty()
 			return aborted
@@ -128,7 +136,7 @@ func (v *eviction) look(s *Server, progress float64) {
 	allowed := 0
 	if progress >= evictFrom {
 		if v.total == 0 {
-			v.total = int(s.open.Load())
+			v.total = s.places.open()
 		}
 		part := min((progress-evictFrom)/evictWithin, 1)
 		allowed = int(math.Ceil(part*float64(v.total))) - v.evicted
@@ -154,9 +162,9 @@ func (v *eviction) look(s *Server, progress float64) {
 func (s *Server) awaitEmpty() {
 	grace := time.NewTimer(abortGrace)
 	defer grace.Stop()
-	for s.open.Load() > 0 {
+	for s.places.any() {
 		select {
-		case <-s.empty:
+		case <-s.places.empty:
 		case <-grace.C:
 			return
 		}

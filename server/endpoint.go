@@ -158,17 +158,31 @@ func (e *endpoint) close(ctx context.Context) {
 }
 
 // Admit implements engine.AcceptPolicy.
-func (e *endpoint) Admit() bool { return e.s.admit() }
+func (e *endpoint) Admit() bool {
+	ok, report := e.s.places.admit()
+	if report {
+		e.s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "limit", e.s.config.MaxConnections)
+		e.s.control.post(func() { e.cb.OnMaximumConnections("") })
+	}
+	return ok
+}
+
+// Placed implements engine.AcceptPolicy.
+func (e *endpoint) Placed() { e.s.places.placed() }
 
 // Cancel implements engine.AcceptPolicy.
-func (e *endpoint) Cancel() { e.s.leave() }
+func (e *endpoint) Cancel() {
+	if e.s.places.cancel() {
+		e.s.resumeAccepting()
+	}
+}
 
 // AcceptFailed implements engine.AcceptPolicy.
 func (e *endpoint) AcceptFailed(err error, fatal bool) {
 	if fatal || e.mayLog() {
 		e.s.log.Warn("accept failed", "listener", e.l.Name, "error", err, "fatal", fatal)
 	}
-	e.s.control.post(func() { e.cb.OnAcceptError(e.l.Name, err) })
+	e.s.control.report(func() { e.cb.OnAcceptError(e.l.Name, err) })
 }
 
 // mayLog allows one line a second about failures that can come in any number.

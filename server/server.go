@@ -29,17 +29,15 @@ type Server struct {
 	nextLoop  int
 	unheard   func() // ends the Mux's reports of errors
 
-	// Guarded by mu.
-	mu    sync.Mutex
-	state serverState
+	// changing is held while Start or Shutdown change what's above. Callbacks may
+	// come meanwhile, so they never wait for it.
+	changing sync.Mutex
 
-	// Atomic.
-	phase   atomic.Uint32 // a copy of state for those who may not wait
-	open    atomic.Int64  // places taken (admit)
-	held    atomic.Int64  // closed and not released
-	waiting atomic.Bool   // an acceptor was refused a place
-	accept  atomic.Pointer[[]*engine.Acceptor]
-	empty   chan struct{} // signalled when open falls to 0
+	places *places
+	phase  atomic.Uint32 // serverState
+	held   atomic.Int64  // closed and not released
+	live   atomic.Pointer[[]*endpoint]
+	accept atomic.Pointer[[]*engine.Acceptor]
 }
 
 type serverState uint32
@@ -66,12 +64,13 @@ func (s serverState) String() string {
 	}
 }
 
-// becomeLocked moves to the next state; the caller has checked that it's the next.
-func (s *Server) becomeLocked(next serverState) {
-	if next <= s.state {
-		panic(fmt.Sprintf("sluice: server: illegal move from %v to %v", s.state, next))
+func (s *Server) state() serverState { return serverState(s.phase.Load()) }
+
+// become moves to a later state, under changing.
+func (s *Server) become(next serverState) {
+	if next <= s.state() {
+		panic(fmt.Sprintf("sluice: server: illegal move from %v to %v", s.state(), next))
 	}
-	s.state = next
 	s.phase.Store(uint32(next))
 }
 
@@ -84,7 +83,7 @@ func New(c Config) (*Server, error) {
 	if c.Name != "" {
 		log = log.With("server", c.Name)
 	}
-	s := &Server{config: c, log: log, allocator: c.Allocator, control: newControl(log), empty: make(chan struct{}, 1)}
+	s := &Server{config: c, log: log, allocator: c.Allocator, control: newControl(log), places: newPlaces(c.MaxConnections)}
 	if s.allocator == nil {
 		s.allocator = buffers.New(buffers.Config{Debug: c.Debug})
 	}
@@ -94,18 +93,21 @@ func New(c Config) (*Server, error) {
 // Start binds every listener, or none, and starts accepting. conn.ErrMode if it was
 // called before.
 func (s *Server) Start() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state != serverNew {
+	if s.state() != serverNew {
 		return conn.ErrMode
 	}
-	if err := s.startLocked(); err != nil {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.state() != serverNew {
+		return conn.ErrMode
+	}
+	if err := s.start(); err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil
 }
 
-func (s *Server) startLocked() error {
+func (s *Server) start() error {
 	if err := s.startMux(); err != nil {
 		return err
 	}
@@ -120,7 +122,9 @@ func (s *Server) startLocked() error {
 		e.prepare(s.mux)
 		s.endpoints = append(s.endpoints, e)
 	}
-	s.becomeLocked(serverRunning)
+	endpoints := s.endpoints
+	s.live.Store(&endpoints)
+	s.become(serverRunning)
 	group.Spawn(s.control.run)
 	s.unheard = s.mux.OnError(func(message string, err error) {
 		s.control.post(func() { s.config.Callback.OnError(message, err) })
@@ -129,7 +133,7 @@ func (s *Server) startLocked() error {
 	var all []*engine.Acceptor
 	for _, e := range s.endpoints {
 		if err := e.open(); err != nil {
-			return errors.Join(err, s.abandonLocked())
+			return errors.Join(err, s.abandon())
 		}
 		all = append(all, e.accept...)
 	}
@@ -167,46 +171,60 @@ func (s *Server) undoStart() error {
 	return nil
 }
 
-// abandonLocked ends a server that couldn't start accepting, because its Mux has ended.
-func (s *Server) abandonLocked() error {
+// abandon ends a server that couldn't start accepting, because its Mux has ended.
+func (s *Server) abandon() error {
 	for _, e := range s.endpoints {
 		e.close(context.Background())
 	}
 	s.unheard()
-	s.control.finish(s.config.Callback.OnShutdownComplete)
-	s.becomeLocked(serverStopped)
+	s.become(serverStopped)
+	<-s.control.finish(s.config.Callback.OnShutdownComplete)
 	return s.undoStart()
 }
 
-// Run starts the server, waits until ctx ends, and shuts it down within
-// Config.DrainTimeout.
+// Run starts the server, waits until ctx ends (or an event loop fails, which is an
+// error), and shuts it down within Config.DrainTimeout.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Start(); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case <-s.mux.Failed():
+		failed = errors.New("server: an event loop has failed; see the log")
+	}
 	drain, cancel := context.Background(), context.CancelFunc(func() {})
 	if s.config.DrainTimeout > 0 {
 		drain, cancel = context.WithTimeout(drain, s.config.DrainTimeout)
 	}
 	defer cancel()
-	return s.Shutdown(drain)
+	return errors.Join(failed, s.Shutdown(drain))
 }
 
 // Addrs are the addresses actually bound, by the listeners' names. It's empty before
 // Start.
 func (s *Server) Addrs() map[string][]conn.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	all := map[string][]conn.Addr{}
-	for _, e := range s.endpoints {
+	for _, e := range s.listeners() {
 		all[e.l.Name] = append([]conn.Addr(nil), e.bound...)
 	}
 	return all
 }
 
-// Ready reports whether the server accepts: it's running and not draining.
-func (s *Server) Ready() bool { return serverState(s.phase.Load()) == serverRunning }
+// Ready reports whether the server serves: it's running, not draining, and all its event
+// loops turn.
+func (s *Server) Ready() bool {
+	if s.state() != serverRunning {
+		return false
+	}
+	select {
+	case <-s.mux.Failed():
+		return false
+	default:
+		return true
+	}
+}
 
 // Connections yields the open connections, loop by loop. Each is held by a reference
 // while the body has it, and no lock is. Connections that come meanwhile may be missed.
@@ -224,12 +242,10 @@ func (s *Server) Connections() iter.Seq[*conn.Stream] {
 
 // listeners are the endpoints once they have started.
 func (s *Server) listeners() []*endpoint {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == serverNew {
-		return nil
+	if live := s.live.Load(); live != nil {
+		return *live
 	}
-	return s.endpoints
+	return nil
 }
 
 // AbortAllConnections resets every connection, and returns how many it were.
@@ -248,46 +264,18 @@ func (s *Server) abortAll(r conn.Reason, cause error) (n int) {
 	return n
 }
 
-// admit takes a place for a connection, if there is one. An acceptor that gets none is
-// resumed when one is given back.
-func (s *Server) admit() bool {
-	limit := int64(s.config.MaxConnections)
-	if limit == 0 {
-		s.open.Add(1)
-		return true
-	}
-	for {
-		if s.open.Add(1) <= limit {
-			return true
-		}
-		s.open.Add(-1)
-		if !s.waiting.Swap(true) {
-			s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "limit", limit)
-			s.control.post(func() { s.config.Callback.OnMaximumConnections("") })
-		}
-		// A place given back before waiting was set was given back unheard.
-		if s.open.Load() >= limit || !s.waiting.CompareAndSwap(true, false) {
-			return false
-		}
-	}
-}
-
-// leave gives a place back.
-func (s *Server) leave() {
-	if s.open.Add(-1) == 0 {
-		select {
-		case s.empty <- struct{}{}:
-		default:
-		}
-	}
-	s.resumeAccepting()
-}
-
+// resumeAccepting has the acceptors look again, because there's a place.
 func (s *Server) resumeAccepting() {
-	all := s.accept.Load()
-	if all != nil && s.waiting.Load() && s.waiting.CompareAndSwap(true, false) {
+	if all := s.accept.Load(); all != nil {
 		for _, a := range *all {
 			a.Resume()
 		}
+	}
+}
+
+// leave gives a connection's place back.
+func (s *Server) leave() {
+	if s.places.leave() {
+		s.resumeAccepting()
 	}
 }

@@ -10,7 +10,7 @@ import (
 // Connections and Posts; they're exact once all is quiet.
 type Stats struct {
 	State     string // new, running, draining, stopped
-	Open      int    // connections open now, with those being accepted
+	Open      int    // connections open now
 	Held      int    // closed, but referenced
 	Listeners map[string]ListenerStats
 	Reactors  []ReactorStats
@@ -43,8 +43,8 @@ type ReactorStats struct {
 func (s *Server) Stats() Stats {
 	endpoints := s.listeners()
 	st := Stats{
-		State:     serverState(s.phase.Load()).String(),
-		Open:      int(s.open.Load()),
+		State:     s.state().String(),
+		Open:      s.places.open(),
 		Held:      int(s.held.Load()),
 		Listeners: map[string]ListenerStats{},
 		Buffers:   s.allocator.Stats(),

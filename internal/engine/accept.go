@@ -15,6 +15,8 @@ type AcceptPolicy interface {
 	// Admit takes a place for one connection. After false the acceptor takes
 	// nothing more until Resume.
 	Admit() bool
+	// Placed: a connection has taken the place.
+	Placed()
 	// Cancel gives a place back that no connection took.
 	Cancel()
 	// AcceptFailed tells of a failure; after a fatal one the acceptor is closed.
@@ -61,6 +63,9 @@ func NewAcceptor(env *Env, policy AcceptPolicy, r *reactor.Reactor, fd int, spre
 	}
 	if err := r.PostFunc(a.open); err != nil {
 		r.Kernel().Close(fd)
+		if a.reserve >= 0 {
+			r.Kernel().Close(a.reserve)
+		}
 		return nil, err
 	}
 	return a, nil
@@ -222,12 +227,16 @@ func (a *Acceptor) place(fd int, peer Addr) {
 	}
 	c := newAccepted(a.env.shards[to.Index()], fd, peer)
 	if to == a.r {
+		a.policy.Placed()
 		to.Call(c)
 		return
 	}
 	if to.Post(c) != nil { // that loop has ended
 		a.r.Kernel().Close(fd)
 		to.AddLoad(-1)
+		a.env.shards[a.r.Index()].add(CountRejected, 1)
 		a.policy.Cancel()
+		return
 	}
+	a.policy.Placed()
 }

@@ -83,9 +83,15 @@ func (c *Conn) drainLocked(r Reason) {
 	c.endLocked(r, "shutdown", nil)
 	c.becomeLocked(Draining)
 	c.flags.set(finWanted)
+	c.flags.clear(idleTimed)
 	c.dropReadsLocked()
-	if c.ext != nil {
+	if x := c.ext; x != nil {
 		c.holdGateLocked()
+		if s := x.session; s != nil && !s.ready {
+			// It never will be: there's nobody to receive what was written.
+			c.out.Release(nil)
+			s.kept.Release(nil)
+		}
 	}
 }
 
@@ -95,7 +101,12 @@ func (c *Conn) finishSendLocked() {
 		return // the session's own end goes first
 	}
 	c.flags.set(finSent)
-	if errno := c.shard.kernel.ShutdownWrite(int(c.fd)); errno != 0 {
+	k := c.shard.kernel
+	if errno := k.ShutdownWrite(int(c.fd)); errno != 0 {
+		// ENOTCONN says that it's over already; SO_ERROR knows why.
+		if cause := k.SocketError(int(c.fd)); cause != 0 {
+			errno = cause
+		}
 		c.failLocked("shutdown", errno)
 	}
 }
@@ -184,14 +195,14 @@ func (c *Conn) closingStepLocked() {
 		}
 		c.closing = closeReads
 	case closeReads:
-		if told && c.reason.fromPeer() && c.read.kind != readNone {
+		if told && c.reason.fromPeer() && (c.read.kind != readNone || c.failing() != nil) {
 			c.failReadLocked()
 			return
 		}
 		c.dropReadsLocked()
 		c.closing = closeWrites
 	case closeWrites:
-		if told && c.out.Segments() > 0 {
+		if told && (c.out.Segments() > 0 || c.failing() != nil) {
 			c.failWriteLocked()
 			return
 		}
@@ -221,35 +232,57 @@ func (c *Conn) closingStepLocked() {
 	}
 }
 
-// failReadLocked answers one read with the cause; the first is asked about, although
-// nothing can be continued here.
-func (c *Conn) failReadLocked() {
-	b := c.partial
-	if c.partial = nil; b == nil {
-		b = c.shard.cache.Get(0)
+// failing is the entry about which MayContinue was asked and which wasn't told of yet.
+func (c *Conn) failing() *buffers.Buffer {
+	if c.ext == nil {
+		return nil
 	}
-	c.answeredLocked()
-	c.failedLocked(b, Receiving, readFailed)
+	return c.ext.failing
+}
+
+// failReadLocked answers one read with the cause.
+func (c *Conn) failReadLocked() {
+	b := c.failing()
+	if b == nil {
+		if b = c.partial; b == nil {
+			b = c.shard.cache.Get(0)
+		}
+		c.partial = nil
+		c.answeredLocked()
+	}
+	c.failLentLocked(b, Receiving, readFailed)
 }
 
 // failWriteLocked answers one write that wasn't (wholly) sent with the cause.
 func (c *Conn) failWriteLocked() {
-	c.failedLocked(c.out.PopFront(c.shard.cache), Sending, writeFailed)
+	b := c.failing()
+	if b == nil {
+		b = c.out.PopFront(c.shard.cache)
+	}
+	c.failLentLocked(b, Sending, writeFailed)
 }
 
-func (c *Conn) failedLocked(b *buffers.Buffer, dir Direction, asked flags) {
+// failLentLocked asks about the first entry, although nothing can be continued here,
+// and tells of each. Asking and telling are two steps, so that a panic in the first
+// doesn't swallow the second.
+func (c *Conn) failLentLocked(b *buffers.Buffer, dir Direction, asked flags) {
 	s := c.shard
-	first := !c.flags.has(asked)
-	c.flags.set(asked)
-	err := c.causeLocked()
+	x := c.extLocked()
+	err := x.err
 	if err == nil {
 		err = ErrClosed
 	}
+	if !c.flags.has(asked) {
+		c.flags.set(asked)
+		x.failing = b
+		c.leave()
+		s.env.Consumer.MayContinue(c, b, err, dir)
+		c.enter()
+		return
+	}
+	x.failing = nil
 	s.handOut(b)
 	c.leave()
-	if first {
-		s.env.Consumer.MayContinue(c, b, err, dir)
-	}
 	if dir == Receiving {
 		s.env.Consumer.ReadError(c, b, err)
 	} else {

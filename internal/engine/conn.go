@@ -58,8 +58,9 @@ type tally struct {
 
 // ext is the part of a connection that most don't need.
 type ext struct {
-	err      error    // the cause
-	reads    []readOp // behind Conn.read
+	failing  *buffers.Buffer // asked about at the end, not told of yet
+	err      error           // the cause
+	reads    []readOp        // behind Conn.read
 	done     buffers.Chain
 	posts    []func(*Conn)
 	snapshot int // of posts: how many of them this dispatch runs
@@ -221,6 +222,7 @@ func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
 	if attrs != nil {
 		all = append(all, attrs()...)
 	}
+	defer func() { _ = recover() }() // a handler that panics mustn't end what it's told of
 	l.Log(ctx, level, message, all...)
 }
 

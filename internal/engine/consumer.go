@@ -2,6 +2,7 @@ package engine
 
 import (
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/sluice-net/sluice/buffers"
 )
@@ -69,8 +70,8 @@ func (k Category) String() string {
 	}
 }
 
-// Env is what the connections of one listener share. It's immutable once InitShards
-// was called.
+// Env is what the connections of one listener share. But for Refuse it's immutable once
+// InitShards was called.
 type Env struct {
 	Mux       *Mux
 	Consumer  Consumer
@@ -85,6 +86,8 @@ type Env struct {
 	Timeouts  Timeouts
 	Track     bool // the consumer wants Written
 	Debug     bool // misuse of references panics
+
+	Refuse atomic.Bool // connections that are still on their way are refused
 
 	shards []*Shard
 }

@@ -109,7 +109,7 @@ func (c *Conn) mustArmLocked() bool {
 	switch {
 	case c.ext != nil && c.ext.deadline.armDue:
 		return true
-	case !c.flags.has(writeTimed) && c.timeoutsLocked().Write > 0 && c.hasOutputLocked():
+	case !c.flags.hasAny(writeTimed|writable) && c.timeoutsLocked().Write > 0 && c.hasOutputLocked():
 		return true
 	default:
 		return c.state == Draining && c.flags&(finSent|eof|lingerTimed) == finSent && c.timeoutsLocked().Linger > 0

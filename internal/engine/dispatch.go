@@ -81,11 +81,7 @@ func (c *Conn) TaskLink() *reactor.Link { return &c.link }
 func (c *Conn) OnStop() {
 	c.mu.Lock()
 	c.endLocked(ReasonLocalAbort, "stop", reactor.ErrStopped)
-	for c.nextLocked() != nothing {
-		c.dispatchLocked()
-		c.mu.Lock()
-	}
-	c.mu.Unlock()
+	c.dispatchLocked()
 }
 
 // OnPanic implements reactor.Handler and Task: a callback panicked, and its connection
@@ -103,21 +99,24 @@ func (c *Conn) OnPanic(value any, stack []byte) {
 	c.mu.Lock()
 	c.flags.clear(dispatching | inRead | posted)
 	c.consumeStartLocked()
-	if c.state != Closed {
+	if c.state != Closed && c.state != Released {
 		c.endLocked(ReasonPanic, "callback", fmt.Errorf("panic: %v", value))
 	}
-	if !c.kickLocked() {
-		c.mu.Unlock()
-		c.OnStop() // the loop is ending; a further panic in the end's callbacks ends the program
-		return
-	}
+	posted := c.kickLocked()
 	c.unlock()
+	if !posted {
+		// The loop is ending and takes no posts. Each step of the end is taken
+		// before its callback runs, so this comes to an end whatever panics.
+		c.shard.r.Call(c)
+	}
 }
 
 // dispatchLocked does what there is to do, within a budget, and unlocks.
 func (c *Conn) dispatchLocked() {
 	c.flags.set(dispatching)
 	var t turn
+	outer := c.shard.turn // a dispatch may begin within another connection's, by a release
+	c.shard.turn = &t
 	for {
 		if ev := c.pending.Load(); ev != 0 {
 			c.absorbLocked(reactor.Events(c.pending.Swap(0)))
@@ -128,19 +127,35 @@ func (c *Conn) dispatchLocked() {
 			break
 		}
 		if w == nothing || t.over(c.shard.budget) {
-			// More in another turn, if there is: others come first.
-			c.flags.clear(dispatching | posted)
-			if c.nextLocked() != nothing {
-				c.kickLocked()
+			if c.yieldLocked(&t) {
+				break
 			}
-			break
+			continue
 		}
 		t.operations++
 		c.do(w, &t)
 	}
 	c.foldLocked()
+	c.shard.turn = outer
 	c.mu.Unlock()
 	c.shard.publish()
+}
+
+// yieldLocked ends a dispatch that isn't at its end: others come first, and what's left
+// is for another turn. What was written goes out now: a peer that keeps sending must
+// not keep the answers back. It returns false if there won't be another turn, because
+// the loop is ending.
+func (c *Conn) yieldLocked(t *turn) bool {
+	if (c.state == Open || c.state == Draining) && c.flags.has(writable) && c.reason.clean() && c.canFlushLocked() {
+		c.flushLocked(t)
+	}
+	c.flags.clear(dispatching | posted)
+	if c.nextLocked() == nothing || c.kickLocked() {
+		return true
+	}
+	c.flags.set(dispatching)
+	*t = turn{}
+	return false
 }
 
 // absorbLocked makes flags of events. Hang-ups and errors end nothing: they're reasons
@@ -200,8 +215,13 @@ func (c *Conn) nextLocked() work {
 	}
 	if !c.reason.clean() {
 		// The end is decided; what the peer sent before it is still good.
-		if c.reason.fromPeer() && c.canReadLocked() {
-			return doRead
+		if c.reason.fromPeer() && c.read.kind != readNone {
+			if c.canReadLocked() {
+				return doRead
+			}
+			if x != nil && x.session != nil && c.sessionHasWorkLocked() {
+				return doSession
+			}
 		}
 		return doClose
 	}
@@ -210,28 +230,14 @@ func (c *Conn) nextLocked() work {
 			return w
 		}
 	}
+	if c.state == Open && f.has(oobDue|established) {
+		return doOOB // before a read passes the mark, and the kernel drops it
+	}
 	mayRead := c.canReadLocked()
 	if f.has(writable) && (!mayRead || c.out.Len() >= flushAt) && c.canFlushLocked() {
 		return doFlush
 	}
-	if mayRead {
-		return doRead
-	}
-	if c.state == Open {
-		switch {
-		case f.has(oobDue | established):
-			return doOOB
-		case f.has(eof|established) && !f.has(eofTold) && !c.hasPlaintextLocked():
-			if c.partial != nil && c.partial.Len() > 0 {
-				return doCut
-			}
-			return doEOF
-		case f.has(hadHup|readable) && !f.hasAny(eof|probed) && c.read.kind == readNone && (x == nil || x.session == nil):
-			return doProbe
-		}
-	} else if f.has(readable) && !f.has(eof) {
-		return doDiscard
-	}
+	// A peer that keeps sending must not keep these from happening.
 	if f.has(finWanted) && !f.has(finSent) && !c.hasOutputLocked() {
 		return doFIN
 	}
@@ -241,7 +247,34 @@ func (c *Conn) nextLocked() work {
 	if c.mustArmLocked() {
 		return doArm
 	}
+	if mayRead {
+		return doRead
+	}
+	if c.state == Draining {
+		if f.has(readable) && !f.has(eof) {
+			return doDiscard
+		}
+	} else if w := c.nextOfInputLocked(); w != nothing {
+		return w
+	}
 	return c.nextOfEndLocked()
+}
+
+// nextOfInputLocked is the part of nextLocked about the end of the input.
+func (c *Conn) nextOfInputLocked() work {
+	f := c.flags
+	session := c.ext != nil && c.ext.session != nil
+	switch {
+	case f.has(eof|established) && !f.has(eofTold) && !c.hasPlaintextLocked():
+		if c.partial != nil && c.partial.Len() > 0 {
+			return doCut
+		}
+		return doEOF
+	case f.has(hadHup|readable) && !f.hasAny(eof|probed) && c.read.kind == readNone && !session:
+		return doProbe
+	default:
+		return nothing
+	}
 }
 
 // nextOfExtLocked is the part of nextLocked for connections with an extension.
@@ -269,7 +302,7 @@ func (c *Conn) nextOfEndLocked() work {
 	if c.hasOutputLocked() {
 		return nothing
 	}
-	if c.flags.has(eof | finSent) {
+	if c.flags.has(eof|finSent) && !c.hasPlaintextLocked() {
 		return doClose // both halves are closed and flushed
 	}
 	if c.state == Open && c.flags.has(established) && c.unwantedLocked() {
@@ -318,6 +351,7 @@ func (c *Conn) do(w work, t *turn) {
 		c.finishSendLocked()
 	case doBlocked:
 		c.flags.set(blocked)
+		c.flags.clear(refused)
 		c.leave()
 		c.shard.env.Consumer.WriteBlocked(c)
 		c.enter()

@@ -84,7 +84,10 @@ func (c *Conn) SetReadGate(o *Conn) {
 		g, mode = o.watch(c), gateOther
 	}
 	c.mu.Lock()
-	old := c.setGateLocked(mode, g)
+	old := g // if it's too late, and nothing will be read any more
+	if c.state != Closed && c.state != Released {
+		old = c.setGateLocked(mode, g)
+	}
 	c.finish()
 	old.unwatch(c)
 }
@@ -136,9 +139,11 @@ func (c *Conn) watch(w *Conn) *gate {
 	x := c.extLocked()
 	if x.gate == nil {
 		x.gate = &gate{of: c}
-		x.gate.high.Store(c.out.Len() > c.flow.High)
 	}
-	if c.state != Closed && c.state != Released {
+	if c.state == Open || c.state == Draining {
+		if c.out.Len() > c.flow.High {
+			x.gate.high.Store(true)
+		}
 		x.gate.watchers = append(x.gate.watchers, w)
 	}
 	return x.gate
@@ -183,13 +188,14 @@ func (c *Conn) suspendedLocked() bool {
 	return c.flags.has(gated)
 }
 
-// nextOfFlowLocked is the part of nextLocked about levels. Output that can be flushed
-// was flushed before.
+// nextOfFlowLocked is the part of nextLocked about levels. A level counts when the
+// socket has refused to take it down; a write that was refused is told of in any case,
+// so that whoever waits for WriteReady gets it.
 func (c *Conn) nextOfFlowLocked() work {
 	level := c.out.Len()
 	switch {
 	case c.state != Open || !c.flags.has(established):
-	case !c.flags.has(blocked) && level > c.flow.High:
+	case !c.flags.has(blocked) && (level > c.flow.High && !c.flags.has(writable) || c.flags.has(refused)):
 		return doBlocked
 	case c.flags.has(blocked) && level <= c.flow.Low:
 		return doReady

@@ -33,6 +33,7 @@ type Mux struct {
 	TurnBudget int
 
 	mu        sync.Mutex
+	failed    chan struct{} // closed when a loop has failed
 	listeners map[int]func(message string, err error)
 	nextID    int
 }
@@ -42,7 +43,7 @@ func NewMux(c MuxConfig) (*Mux, error) {
 	if c.TurnBudget < 0 {
 		return nil, fmt.Errorf("mux: TurnBudget is %d: want a number of bytes, or 0 for %d", c.TurnBudget, DefaultTurnBudget)
 	}
-	m := &Mux{Logger: c.Logger, TurnBudget: c.TurnBudget, listeners: map[int]func(string, error){}}
+	m := &Mux{Logger: c.Logger, TurnBudget: c.TurnBudget, failed: make(chan struct{}), listeners: map[int]func(string, error){}}
 	if m.Logger == nil {
 		m.Logger = slog.Default()
 	}
@@ -110,8 +111,19 @@ func (m *Mux) logPanic(value any, stack []byte) {
 func (m *Mux) logFailure(err error) {
 	const message = "an event loop has failed"
 	m.Logger.Log(context.Background(), slog.LevelError, message, "error", err)
+	m.mu.Lock()
+	select {
+	case <-m.failed:
+	default:
+		close(m.failed)
+	}
+	m.mu.Unlock()
 	m.tell(message, err)
 }
+
+// Failed is closed when a loop has failed: its poller, without which nothing on it can be
+// served.
+func (m *Mux) Failed() <-chan struct{} { return m.failed }
 
 // OnError has f told of failures that no connection stands for, until cancel is called.
 // f is called on any goroutine and must not block.

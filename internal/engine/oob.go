@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"slices"
-
-	"golang.org/x/sys/unix"
-)
+import "slices"
 
 // receiveOOBLocked fetches the out-of-band byte and hands it over, ahead of the stream.
 func (c *Conn) receiveOOBLocked() {
@@ -38,7 +34,7 @@ type urgent struct {
 func (c *Conn) SendOOB(b byte) error {
 	c.mu.Lock()
 	if err := c.mayWriteLocked(1, 1); err != nil {
-		c.unlock()
+		c.finish()
 		return err
 	}
 	x := c.extLocked()
@@ -56,7 +52,7 @@ func (c *Conn) flushOOBLocked() {
 	x := c.ext
 	n, errno := c.shard.kernel.SendOOB(int(c.fd), []byte{x.urgent[0].b})
 	switch {
-	case errno == unix.EAGAIN || errno == 0 && n == 0:
+	case wouldBlock(errno) || errno == 0 && n == 0:
 		c.blockedLocked()
 	case errno != 0:
 		c.failLocked("send", errno)
@@ -66,6 +62,7 @@ func (c *Conn) flushOOBLocked() {
 			x.urgent = nil
 		}
 		c.movedLocked()
+		c.progressLocked(1)
 	}
 }
 

@@ -12,6 +12,10 @@ func (c *Conn) openLocked() {
 	c.becomeLocked(Open)
 	c.shard.add(CountAccepted, 1)
 	c.shard.open.add(c)
+	if c.shard.env.Refuse.Load() {
+		c.endLocked(ReasonDrainAbort, "accept", ErrClosed)
+		return
+	}
 	c.leave()
 	c.shard.env.Consumer.Created(c, fd)
 	c.enter()
@@ -61,8 +65,12 @@ func (c *Conn) socketErrorLocked() {
 	}
 }
 
-// failLocked takes an errno of the socket for the connection's end.
-func (c *Conn) failLocked(op string, errno unix.Errno) { c.endLocked(reasonOf(errno), op, errno) }
+// failLocked takes an errno of the socket for the connection's end. What was received
+// before may not have been announced yet, so it's looked for.
+func (c *Conn) failLocked(op string, errno unix.Errno) {
+	c.flags.set(readable)
+	c.endLocked(reasonOf(errno), op, errno)
+}
 
 // AddRef takes a reference: the connection isn't released, nor closed for want of
 // references, before Release. The holder of one may take another anywhere; taking the
@@ -76,14 +84,20 @@ func (c *Conn) AddRef() *Conn {
 
 // Release gives a reference back.
 func (c *Conn) Release() {
-	switch n := c.refs.Add(-1); {
-	case n > 0:
-	case n < 0:
-		c.refs.Add(1)
-		c.misuse("Release without a reference")
-	default:
-		c.mu.Lock()
-		c.finish()
+	for {
+		n := c.refs.Load()
+		switch {
+		case n <= 0:
+			c.misuse("Release without a reference")
+			return
+		case !c.refs.CompareAndSwap(n, n-1):
+		case n == 1:
+			c.mu.Lock()
+			c.finish()
+			return
+		default:
+			return
+		}
 	}
 }
 
@@ -102,7 +116,11 @@ func (c *Conn) Post(f func(*Conn)) error {
 		return ErrMode
 	}
 	c.mu.Lock()
-	if err := c.usableLocked(); err != nil {
+	err := c.usableLocked()
+	if err == nil && !c.flags.has(established) {
+		err = ErrMode
+	}
+	if err != nil {
 		c.unlock()
 		return err
 	}

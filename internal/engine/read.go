@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"math"
+
 	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/sys"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +28,10 @@ func (c *Conn) Read() error { return c.askRead(readOp{kind: readChunk}) }
 
 // ReadFull asks for exactly n bytes, which may be 0 and at most Flow.MaxRead.
 func (c *Conn) ReadFull(n int) error {
-	return c.askRead(readOp{kind: readFull, need: int32(min(max(n, -1), 1<<31-1))})
+	if n < 0 || n > math.MaxInt32 {
+		return ErrTooLarge
+	}
+	return c.askRead(readOp{kind: readFull, need: int32(n)})
 }
 
 func (c *Conn) askRead(op readOp) error {
@@ -61,7 +67,7 @@ func (c *Conn) mayAskReadLocked(op readOp) error {
 	if c.flags.has(eofTold) || c.flags.has(eof) && !c.hasPlaintextLocked() {
 		return ErrReadClosed
 	}
-	if op.need < 0 || int(op.need) > c.flow.MaxRead {
+	if int(op.need) > c.flow.MaxRead {
 		return ErrTooLarge
 	}
 	return nil
@@ -185,6 +191,7 @@ func (c *Conn) serveFullLocked(t *turn) {
 // receiveLocked receives from the socket and notes what that tells: bytes, EAGAIN,
 // the end, or a failure. The last three give 0.
 func (c *Conn) receiveLocked(p []byte, t *turn) int {
+	p = p[:min(len(p), sys.MaxIO)] // the kernel is asked for no more, so that's no short read
 	n, errno := c.shard.kernel.Recv(int(c.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
@@ -278,7 +285,6 @@ func (c *Conn) discardLocked(t *turn) {
 	case errno == unix.EAGAIN:
 		c.flags.clear(readable | hadPri)
 	case errno != 0:
-		c.flags.clear(readable)
 		c.failLocked("recv", errno)
 	case n == 0:
 		c.flags.set(eof)

@@ -92,7 +92,7 @@ var (
 // reasonOf sorts the errno of a receive or send.
 func reasonOf(errno sys.Errno) Reason {
 	switch errno {
-	case unix.ECONNRESET, unix.EPIPE, unix.ECONNABORTED:
+	case unix.ECONNRESET, unix.EPIPE, unix.ECONNABORTED, unix.ENOTCONN:
 		return ReasonReset
 	default:
 		return ReasonLost

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/sluice-net/sluice/buffers"
 )
@@ -20,6 +22,8 @@ const (
 type SessionFactory interface {
 	NewSession(role Role, serverName string) (Session, error)
 }
+
+var errBacklog = errors.New("more than 32 KiB were received without anything coming of it")
 
 // errNoProgress ends a session that would keep its loop turning.
 var errNoProgress = errors.New("Session.Seal took nothing and gave nothing")
@@ -79,11 +83,18 @@ type sessionState struct {
 
 func (s *sessionState) hasOutput() bool { return s.wire.Len() > 0 }
 
-// sessionChunk is how much is received for a session at a time.
-const sessionChunk = 16 << 10
+const (
+	// sessionChunk is how much is received for a session at a time.
+	sessionChunk = 16 << 10
+	// sessionBacklog is how much a session may leave unconsumed while it yields
+	// nothing: two of the largest records.
+	sessionBacklog = 32 << 10
+)
 
 func (c *Conn) startSessionLocked() {
+	c.leave()
 	s, err := c.shard.env.Sessions.NewSession(Server, "")
+	c.enter()
 	if err != nil {
 		c.endLocked(ReasonSession, "session", err)
 		return
@@ -103,8 +114,8 @@ func (c *Conn) startSessionLocked() {
 // it's handshaking, while a read waits, and when a hang-up may hide its end.
 func (c *Conn) sessionHasWorkLocked() bool {
 	s := c.ext.session
-	if s.ended || c.state != Open {
-		return false
+	if s.ended || c.state != Open || s.wire.Len() >= flushAt {
+		return false // what's answered is sent before more is listened to
 	}
 	if s.woken {
 		return true
@@ -130,15 +141,19 @@ func (c *Conn) runSessionLocked(t *turn) {
 			c.flags.clear(eof)
 			s.fin = true
 		}
-		if !c.reason.clean() {
+		if n == 0 && !c.reason.clean() {
 			return
 		}
 	}
 	var reply buffers.Chain
 	before := s.plain.Len()
-	err := s.s.Open(&s.plain, &s.in, &reply, s.fin)
+	err := c.guardSession(func() error { return s.s.Open(&s.plain, &s.in, &reply, s.fin) })
 	reply.MoveAll(&s.wire)
-	c.shard.add(CountReceivedBytes, uint64(s.plain.Len()-before))
+	opened := s.plain.Len() - before
+	c.shard.add(CountReceivedBytes, uint64(opened))
+	if opened == 0 && s.in.Len() > sessionBacklog && (err == nil || errors.Is(err, ErrHandshaking)) {
+		err = errBacklog
+	}
 	switch {
 	case errors.Is(err, ErrHandshaking) && !s.fin:
 	case err == nil && !s.fin:
@@ -151,14 +166,14 @@ func (c *Conn) runSessionLocked(t *turn) {
 		case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrHandshaking):
 			c.endLocked(ReasonTruncated, "session", io.ErrUnexpectedEOF)
 		default:
-			c.sendAlertLocked(t)
+			c.sendAlertLocked()
 			c.endLocked(ReasonSession, "session", err)
 		}
 	}
 }
 
 // sendAlertLocked makes one attempt to tell the peer what's wrong.
-func (c *Conn) sendAlertLocked(*turn) {
+func (c *Conn) sendAlertLocked() {
 	if s := c.ext.session; s.wire.Len() > 0 && c.flags.has(writable) {
 		if n, ok := c.sendChainLocked(&s.wire, directSend); ok {
 			s.wire.Consume(c.shard.cache, n)
@@ -196,7 +211,7 @@ func (c *Conn) flushSessionLocked(t *turn) {
 		before := c.out.Len()
 		if before == 0 {
 			c.out.Consume(k, 0) // empty writes
-		} else if err := s.s.Seal(&s.wire, &c.out, flushAt); err != nil {
+		} else if err := c.guardSession(func() error { return s.s.Seal(&s.wire, &c.out, flushAt) }); err != nil {
 			c.endLocked(ReasonSession, "session", err)
 			return
 		}
@@ -208,18 +223,31 @@ func (c *Conn) flushSessionLocked(t *turn) {
 		c.shard.add(CountSentBytes, uint64(sealed))
 		s.kept.MoveFront(k, sealed, &s.sealed)
 	}
+	sent := 0
 	if s.wire.Len() > 0 {
 		n, ok := c.sendChainLocked(&s.wire, flushAt)
 		if !ok {
 			return
 		}
+		sent = n
 		s.wire.Consume(k, n)
 		t.sent += n
-		c.progressLocked(n)
 	}
 	if s.wire.Len() == 0 {
 		s.sealed.MoveAll(&c.ext.done)
 	}
+	c.progressLocked(sent)
+}
+
+// guardSession makes an error of a panic in a session: what a peer can bring about there
+// must not end more than its connection. The lock stays as it is.
+func (c *Conn) guardSession(call func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return call()
 }
 
 // closeSessionWriteLocked has the session's own end sent, and reports whether it has
@@ -228,7 +256,7 @@ func (c *Conn) closeSessionWriteLocked() bool {
 	s := c.ext.session
 	if !s.closed && s.ready {
 		s.closed = true
-		if err := s.s.CloseWrite(&s.wire); err != nil {
+		if err := c.guardSession(func() error { return s.s.CloseWrite(&s.wire) }); err != nil {
 			c.endLocked(ReasonSession, "session", err)
 		}
 	}
@@ -239,7 +267,10 @@ func (c *Conn) closeSessionWriteLocked() bool {
 // be reported.
 func (s *sessionState) end(c *Conn) {
 	k := c.shard.cache
-	s.s.Abort(c.causeLocked())
+	_ = c.guardSession(func() error {
+		s.s.Abort(c.causeLocked())
+		return nil
+	})
 	if c.shard.env.Track {
 		c.out.Release(k)
 		s.sealed.MoveAll(&c.out)

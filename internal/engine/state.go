@@ -68,6 +68,7 @@ const (
 	inRead      // the loop is in the consumer's Read
 	gated       // own output is above High: reads wait until it's down at Low
 	blocked     // WriteBlocked was called, WriteReady wasn't
+	refused     // a write was refused for want of room: WriteReady must follow
 	readFailed  // MayContinue was asked for a read
 	writeFailed // MayContinue was asked for a write
 

@@ -21,7 +21,7 @@ const (
 func (c *Conn) Send(p []byte) error {
 	c.mu.Lock()
 	if err := c.mayWriteLocked(len(p), 1); err != nil {
-		c.unlock()
+		c.finish()
 		return err
 	}
 	k := c.callerCacheLocked()
@@ -45,7 +45,7 @@ func (c *Conn) Write(b *buffers.Buffer) error {
 	n := b.Len() // panics here, before the lock, if b was released
 	c.mu.Lock()
 	if err := c.mayWriteLocked(n, 1); err != nil {
-		c.unlock()
+		c.finish()
 		return err
 	}
 	k := c.callerCacheLocked()
@@ -67,7 +67,7 @@ func (c *Conn) Writev(bs ...*buffers.Buffer) error {
 	}
 	c.mu.Lock()
 	if err := c.mayWriteLocked(n, len(bs)); err != nil {
-		c.unlock()
+		c.finish()
 		return err
 	}
 	k := c.callerCacheLocked()
@@ -93,10 +93,23 @@ func (c *Conn) mayWriteLocked(n, entries int) error {
 		return err
 	}
 	limit := c.flow.MaxPending
-	if n > limit-c.out.Len() || entries > limit/entryCost+1-c.out.Segments() {
+	bytes, queued := c.out.Len(), c.out.Segments()
+	if x := c.ext; x != nil { // what waits to be reported takes memory too
+		bytes += x.done.Len()
+		queued += x.done.Segments() + len(x.urgent)
+	}
+	if n > limit-bytes || entries > limit/entryCost+1-queued {
+		if n <= limit {
+			c.flags.set(refused)
+		}
 		return ErrOutputFull
 	}
 	return nil
+}
+
+// wouldBlock tells the failures that pass from those that end a connection.
+func wouldBlock(errno sys.Errno) bool {
+	return errno == unix.EAGAIN || errno == unix.ENOBUFS || errno == unix.ENOMEM
 }
 
 // callerCacheLocked is the loop's free list if the caller is the loop, or nil.
@@ -146,7 +159,7 @@ func (c *Conn) appendRefLocked(k *buffers.Cache, b *buffers.Buffer, tag bool) {
 func (c *Conn) sendDirectLocked(p []byte) int {
 	n, errno := c.shard.kernel.Send(int(c.fd), p[:min(len(p), directSend)])
 	switch {
-	case errno == unix.EAGAIN:
+	case wouldBlock(errno):
 		c.flags.clear(writable)
 		return 0
 	case errno != 0:
@@ -182,9 +195,8 @@ func (c *Conn) sentOffLoopLocked(n int) {
 // note of, and unlocks.
 func (c *Conn) queuedLocked(k *buffers.Cache) {
 	if c.flags.has(dispatching) && k != nil {
-		var t turn
 		for c.out.Len() > inlineFlush && c.flags.has(writable|established) && c.reason.clean() {
-			c.flushLocked(&t)
+			c.flushLocked(c.shard.turn)
 		}
 	}
 	if c.ext != nil && c.ext.gate != nil && c.out.Len() > c.flow.High {
@@ -250,12 +262,12 @@ func (c *Conn) sendChainLocked(q *buffers.Chain, limit int) (int, bool) {
 		n, errno = s.kernel.Sendv(int(c.fd), v)
 		clear(v)
 	}
-	switch errno {
-	case 0:
+	switch {
+	case errno == 0:
 		s.add(CountWrites, 1)
 		c.movedLocked()
 		return n, true
-	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
+	case wouldBlock(errno):
 		// Without memory there may be no later edge: the write deadline tries
 		// again before it gives up.
 		c.blockedLocked()

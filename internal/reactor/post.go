@@ -49,11 +49,13 @@ func (r *Reactor) Post(t Task) error {
 	r.posts.push(t)
 	r.backlog.Add(1)
 	if !r.waking {
-		r.waking = true
-		// It can only fail for a closed descriptor, and stopped precedes that.
 		if err := r.poller.Wake(); err != nil {
-			r.group.config.OnFailure(err)
+			// Not to be expected of a descriptor that's open. The next post tries
+			// again; the report calls a logger, so it doesn't come under our lock.
+			r.group.config.Spawn(func() { r.group.config.OnFailure(err) })
+			return nil
 		}
+		r.waking = true
 	}
 	return nil
 }

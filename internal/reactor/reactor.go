@@ -36,6 +36,7 @@ type Reactor struct {
 	table    table
 	wheel    wheel
 	current  panicker // whom a panic concerns
+	depth    int      // calls in progress: Call and timers nest in a dispatch
 	stopping bool
 
 	// Guarded by mu.
@@ -88,7 +89,12 @@ func (r *Reactor) Cache(a *buffers.Allocator) *buffers.Cache {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.caches[a]
-	if k == nil {
+	switch {
+	case k != nil:
+	case r.caches == nil: // the loop has ended and won't use it
+		k = a.NewCache()
+		k.Close()
+	default:
 		k = a.NewCache()
 		r.caches[a] = k
 	}
@@ -145,9 +151,12 @@ func (r *Reactor) run() {
 		r.fence()
 	}
 	r.g.Store(0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, k := range r.caches {
 		k.Close()
 	}
+	r.caches = nil
 }
 
 func (r *Reactor) dispatch(fd int, ev Events) (stop bool) {
@@ -169,23 +178,24 @@ func (r *Reactor) dispatch(fd int, ev Events) (stop bool) {
 // The callee has returned if and only if it set current to nil.
 func (r *Reactor) enter(p panicker) *Reactor {
 	r.current = p
-	r.started.Store(r.started.Load() + 1)
+	if r.depth++; r.depth == 1 {
+		r.started.Store(r.started.Load() + 1)
+	}
 	return r
 }
 
 func (r *Reactor) leave() {
-	p := r.current
-	if p == nil {
+	if p := r.current; p != nil {
+		v := recover()
+		if v == nil {
+			panic("sluice: runtime.Goexit called in a callback: it would end the event loop and every connection on it")
+		}
+		stack := debug.Stack()
+		r.current = nil
+		r.group.panics.Add(1)
+		p.OnPanic(v, stack)
+	}
+	if r.depth--; r.depth == 0 {
 		r.finished.Store(r.started.Load())
-		return
 	}
-	v := recover()
-	if v == nil {
-		panic("sluice: runtime.Goexit called in a callback: it would end the event loop and every connection on it")
-	}
-	stack := debug.Stack()
-	r.current = nil
-	r.finished.Store(r.started.Load())
-	r.group.panics.Add(1)
-	p.OnPanic(v, stack)
 }

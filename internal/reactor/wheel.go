@@ -249,7 +249,9 @@ func (w *wheel) setAlarm() {
 	if !ok {
 		return // an alarm that's still set finds nothing to do
 	}
-	due := time.Duration(at) * tick
+	// The wheel lags behind while nothing is due, and a slot of a higher level may
+	// have begun meanwhile: that's now, not a time we have missed.
+	due := max(time.Duration(at)*tick, w.r.Now())
 	if w.alarmAt != 0 && w.alarmAt <= due {
 		return
 	}
