@@ -1,0 +1,141 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ask makes a request on a connection of its own, so that none outlives the test.
+func ask(t *testing.T, method, url string) (status int, body string, header http.Header) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text), response.Header
+}
+
+func mustAnswer(t *testing.T, url string, wantStatus int, wantBody string) {
+	t.Helper()
+	if status, body, _ := ask(t, http.MethodGet, url); status != wantStatus || !strings.HasPrefix(body, wantBody) {
+		t.Errorf("%s: %d %q, want %d %q", url, status, body, wantStatus, wantBody)
+	}
+}
+
+func TestAdminAnswers(t *testing.T) {
+	t.Parallel()
+	base := launch(t, nil).admin(t)
+	tests := []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{http.MethodGet, "/healthz", http.StatusOK, "ok\n"},
+		{http.MethodHead, "/healthz", http.StatusOK, ""},
+		{http.MethodPost, "/healthz", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		{http.MethodGet, "/readyz", http.StatusOK, "ready\n"},
+		{http.MethodHead, "/readyz", http.StatusOK, ""},
+		{http.MethodDelete, "/readyz", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		{http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
+		{http.MethodGet, "/readyz/x", http.StatusNotFound, "404 page not found\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			t.Parallel()
+			status, body, header := ask(t, tt.method, base+tt.path)
+			if status != tt.status || body != tt.body {
+				t.Errorf("%d %q, want %d %q", status, body, tt.status, tt.body)
+			}
+			if status == http.StatusMethodNotAllowed && header.Get("Allow") != "GET, HEAD" {
+				t.Errorf("Allow: %s", header.Get("Allow"))
+			}
+			if status == http.StatusOK && header.Get("Cache-Control") != "no-store" {
+				t.Errorf("Cache-Control: %s", header.Get("Cache-Control"))
+			}
+		})
+	}
+}
+
+func TestAdminOff(t *testing.T) {
+	t.Parallel()
+	r := launch(t, map[string]string{"ECHOD_ADMIN": ""})
+	r.ready(t)
+	if text := r.log.String(); strings.Contains(text, "admin") {
+		t.Errorf("it's off: %s", text)
+	}
+}
+
+// TestProbesWhileDraining: not ready from the first moment, healthy to the last.
+func TestProbesWhileDraining(t *testing.T) {
+	t.Parallel()
+	r := launch(t, map[string]string{"ECHOD_DRAIN_TIMEOUT": "1h"})
+	c := dial(t, r.ready(t))
+	roundTrip(t, c, "hello")
+	mustAnswer(t, r.admin(t)+"/readyz", http.StatusOK, "ready")
+	r.kill(t, unix.SIGTERM)
+	r.log.await(t, "draining")
+	mustAnswer(t, r.admin(t)+"/readyz", http.StatusServiceUnavailable, "draining")
+	mustAnswer(t, r.admin(t)+"/healthz", http.StatusOK, "ok")
+	roundTrip(t, c, "still served")
+	c.Close()
+	r.mustEnd(t, exitClean)
+}
+
+type always bool
+
+func (a always) Ready() bool { return bool(a) }
+
+// TestUnhealthy asks an admin whose event loop is stuck.
+func TestUnhealthy(t *testing.T) {
+	t.Parallel()
+	mux := startLoops(t, 2)
+	h := newHealth(mux)
+	h.within = 10 * time.Millisecond
+	a, err := listenAdmin("127.0.0.1:0", always(true), h, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.start()
+	defer a.close()
+	url := "http://" + a.listener.Addr().String()
+	release := hold(t, mux, 1)
+	mustAnswer(t, url+"/healthz", http.StatusServiceUnavailable, "no answer within 10ms from event loop ")
+	mustAnswer(t, url+"/readyz", http.StatusOK, "ready")
+	release()
+}
+
+// TestIdleProbes: a client that connects to the admin listener and says
+// nothing, or doesn't hang up, doesn't keep the daemon from ending.
+func TestIdleProbes(t *testing.T) {
+	t.Parallel()
+	r := launch(t, nil)
+	silent := dial(t, strings.Replace(r.admin(t), "http://", "tcp://", 1))
+	kept := dial(t, strings.Replace(r.admin(t), "http://", "tcp://", 1))
+	if _, err := io.WriteString(kept, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kept.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	r.kill(t, unix.SIGTERM)
+	r.mustEnd(t, exitClean)
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("the silent connection is still open")
+	}
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/sluice-net/sluice/server"
+)
+
+// TestPrecedence holds the rule that a flag wins over its variable, and both over the
+// default.
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	defaults := config{
+		Listen:       listeners{{Network: "tcp", Address: "127.0.0.1:7007"}},
+		Admin:        "127.0.0.1:7070",
+		DrainTimeout: duration(10 * time.Second),
+		LogLevel:     level(slog.LevelInfo),
+		LogFormat:    formatText,
+	}
+	everywhere := map[string]string{
+		"ECHOD_LISTEN":          "tcp4://0.0.0.0:1,unix:///run/e.sock",
+		"ECHOD_ADMIN":           ":2",
+		"ECHOD_REACTORS":        "3",
+		"ECHOD_MAX_CONNECTIONS": "4",
+		"ECHOD_IDLE_TIMEOUT":    "5s",
+		"ECHOD_DRAIN_TIMEOUT":   "6s",
+		"ECHOD_LOG_LEVEL":       "warn",
+		"ECHOD_LOG_FORMAT":      "json",
+	}
+	fromEverywhere := config{
+		Listen:         listeners{{Network: "tcp4", Address: "0.0.0.0:1"}, {Network: "unix", Address: "/run/e.sock"}},
+		Admin:          ":2",
+		Reactors:       3,
+		MaxConnections: 4,
+		IdleTimeout:    duration(5 * time.Second),
+		DrainTimeout:   duration(6 * time.Second),
+		LogLevel:       level(slog.LevelWarn),
+		LogFormat:      formatJSON,
+	}
+	with := func(c config, change func(*config)) config {
+		change(&c)
+		return c
+	}
+	tests := []struct {
+		name string
+		env  map[string]string
+		args []string
+		want config
+	}{
+		{name: "nothing", want: defaults},
+		{name: "environment", env: everywhere, want: fromEverywhere},
+		{name: "other variables", env: map[string]string{"LISTEN": "x", "ECHOD_HELP": "1", "ECHOD_VERSION": "1"}, want: defaults},
+		{name: "flags over environment", env: everywhere,
+			args: []string{
+				"--listen", "tcp6://[::1]:10", "--admin=:20", "--reactors=30", "--max-connections", "40",
+				"--idle-timeout=50s", "--drain-timeout", "1m", "--log-level=debug", "--log-format=text",
+			},
+			want: config{
+				Listen:         listeners{{Network: "tcp6", Address: "[::1]:10"}},
+				Admin:          ":20",
+				Reactors:       30,
+				MaxConnections: 40,
+				IdleTimeout:    duration(50 * time.Second),
+				DrainTimeout:   duration(time.Minute),
+				LogLevel:       level(slog.LevelDebug),
+				LogFormat:      formatText,
+			}},
+		{name: "one flag over environment", env: everywhere, args: []string{"--reactors=0"},
+			want: with(fromEverywhere, func(c *config) { c.Reactors = 0 })},
+		{name: "a bad variable below a flag", env: map[string]string{"ECHOD_REACTORS": "x"}, args: []string{"--reactors=1"},
+			want: with(defaults, func(c *config) { c.Reactors = 1 })},
+		{name: "listen repeated", args: []string{"--listen", "tcp://:1", "--listen=unix://@e"},
+			want: with(defaults, func(c *config) {
+				c.Listen = listeners{{Network: "tcp", Address: ":1"}, {Network: "unix", Address: "@e"}}
+			})},
+		{name: "listen with commas", args: []string{"--listen", "tcp://:1, tcp://:2"},
+			want: with(defaults, func(c *config) {
+				c.Listen = listeners{{Network: "tcp", Address: ":1"}, {Network: "tcp", Address: ":2"}}
+			})},
+		{name: "no admin by flag", env: map[string]string{"ECHOD_ADMIN": ":1"}, args: []string{"--admin="},
+			want: with(defaults, func(c *config) { c.Admin = "" })},
+		{name: "no admin by an empty argument", args: []string{"--admin", ""},
+			want: with(defaults, func(c *config) { c.Admin = "" })},
+		{name: "no admin by environment", env: map[string]string{"ECHOD_ADMIN": ""},
+			want: with(defaults, func(c *config) { c.Admin = "" })},
+		{name: "the last one wins", args: []string{"--reactors=1", "--reactors=2"},
+			want: with(defaults, func(c *config) { c.Reactors = 2 })},
+		{name: "no time", args: []string{"--drain-timeout=0", "--idle-timeout=0"},
+			want: with(defaults, func(c *config) { c.DrainTimeout = 0 })},
+		{name: "port 0 of both", args: []string{"--listen=tcp://127.0.0.1:0", "--admin=127.0.0.1:0"},
+			want: with(defaults, func(c *config) {
+				c.Listen, c.Admin = listeners{{Network: "tcp", Address: "127.0.0.1:0"}}, "127.0.0.1:0"
+			})},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := parse(process{args: tt.args, lookupEnv: lookupIn(tt.env), stdout: io.Discard, stderr: io.Discard})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestUsageErrors holds that a mistake is answered by one line, which names it and says
+// what would be right, and by exit code 2.
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	const (
+		wantURL   = `want a URL such as tcp://127.0.0.1:7007 or unix:///run/echod.sock`
+		wantCount = `want a whole number, 0 or more`
+		wantTime  = `want a time such as 500ms, 10s, 1m30s or 0`
+		wantAdmin = `want host:port such as 127.0.0.1:7070, or nothing (--admin=) for none`
+		wantLevel = `want debug, info, warn or error`
+		seeHelp   = ` (echod --help lists the flags)`
+	)
+	_, badPort := server.ParseListener("tcp://:99999") // in whatever words
+	tests := []struct {
+		name string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{name: "unknown flag", args: []string{"--bogus"}, want: `unknown flag --bogus` + seeHelp},
+		{name: "misspelt flag", args: []string{"--lisen=x"}, want: `unknown flag --lisen, did you mean "--listen"?` + seeHelp},
+		{name: "an argument", args: []string{"7007"}, want: `unexpected argument 7007` + seeHelp},
+		{name: "not a URL", args: []string{"--listen=7007"}, want: `--listen: listener "7007": ` + wantURL},
+		{name: "not a URL, second", args: []string{"--listen=tcp://:1,:2"}, want: `--listen: listener ":2": ` + wantURL},
+		{name: "not a URL, variable", env: map[string]string{"ECHOD_LISTEN": "x"}, want: `--listen: listener "x": ` + wantURL + ` (in $ECHOD_LISTEN)`},
+		{name: "no URL", args: []string{"--listen"}, want: `--listen: there's no value: ` + wantURL},
+		{name: "empty URL", args: []string{"--listen="}, want: `--listen: listener "": ` + wantURL},
+		{name: "unknown network", args: []string{"--listen=udp://:1"}, want: `--listen: listener "udp://:1": unknown network "udp": want tcp, tcp4, tcp6 or unix`},
+		{name: "bad port", args: []string{"--listen=tcp://:99999"}, want: `--listen: ` + badPort.Error()},
+		{name: "listen twice", args: []string{"--listen=tcp://:1", "--listen=tcp://:1"}, want: `--listen: tcp://:1 is there twice: remove one`},
+		{name: "listen and admin", args: []string{"--listen=tcp://:1", "--admin=:1"}, want: `--admin: :1 is also in --listen: choose another address for one of them`},
+		{name: "bad admin", args: []string{"--admin=7070"}, want: `--admin: "7070": ` + wantAdmin},
+		{name: "bad admin port", args: []string{"--admin", "localhost:http"}, want: `--admin: "localhost:http": ` + wantAdmin},
+		{name: "forgotten admin", args: []string{"--admin"}, want: `--admin: there's no value: ` + wantAdmin},
+		{name: "negative reactors", args: []string{"--reactors", "-1"}, want: `--reactors: "-1": ` + wantCount},
+		{name: "reactors in words", env: map[string]string{"ECHOD_REACTORS": "many"}, want: `--reactors: "many": ` + wantCount + ` (in $ECHOD_REACTORS)`},
+		{name: "empty variable", env: map[string]string{"ECHOD_REACTORS": ""}, want: `--reactors: "": ` + wantCount + ` (in $ECHOD_REACTORS)`},
+		{name: "too many connections", args: []string{"--max-connections=99999999999"}, want: `--max-connections: "99999999999": ` + wantCount},
+		{name: "time without a unit", args: []string{"--idle-timeout=10"}, want: `--idle-timeout: "10": ` + wantTime},
+		{name: "negative time", args: []string{"--drain-timeout", "-1s"}, want: `--drain-timeout: "-1s": ` + wantTime},
+		{name: "level", args: []string{"--log-level=loud"}, want: `--log-level: "loud": ` + wantLevel},
+		{name: "format", env: map[string]string{"ECHOD_LOG_FORMAT": "xml"}, want: `--log-format: "xml": want text or json (in $ECHOD_LOG_FORMAT)`},
+		{name: "a line break in it", args: []string{"--bogus\nflag"}, want: `unknown flag --bogus; flag` + seeHelp},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := launch(t, tt.env, tt.args...)
+			r.mustEnd(t, exitUsage)
+			if got, want := r.log.String(), "echod: "+tt.want+"\n"; got != want {
+				t.Errorf("got  %swant %s", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
+)
+
+// help is what --help shows. It's written by hand, to be read by people; a test holds
+// it to the flags and their defaults.
+const help = `Usage: echod [flags]
+
+Sends back every byte to whoever sent it, over TCP and Unix-domain sockets.
+
+Addresses
+  --listen URL         Serve clients at tcp://host:port or unix:///path. Repeat
+                       it, or put commas between, for several.
+                       [tcp://127.0.0.1:7007, $ECHOD_LISTEN]
+  --admin HOST:PORT    Serve /healthz and /readyz over HTTP; --admin= is off.
+                       [127.0.0.1:7070, $ECHOD_ADMIN]
+
+Limits
+  --reactors N         Event loops; 0 is one per processor.
+                       [0, $ECHOD_REACTORS]
+  --max-connections N  Connections at a time, the rest wait; 0 is no limit.
+                       [0, $ECHOD_MAX_CONNECTIONS]
+  --idle-timeout TIME  Close connections without a byte for so long; 0 is never.
+                       [0, $ECHOD_IDLE_TIMEOUT]
+  --drain-timeout TIME Once told to stop, let connections end by themselves for
+                       so long; 0 is not at all.
+                       [10s, $ECHOD_DRAIN_TIMEOUT]
+
+Log, to standard error
+  --log-level LEVEL    debug, info, warn or error.
+                       [info, $ECHOD_LOG_LEVEL]
+  --log-format FORMAT  text or json.
+                       [text, $ECHOD_LOG_FORMAT]
+
+  -h, --help           Show this.
+  --version            Show the version.
+
+In brackets: the default, and the environment variable that replaces it. A flag
+wins over its variable. A TIME is 500ms, 10s or 1m30s.
+
+Examples
+  echod
+  echod --listen tcp://:7007 --listen unix:///run/echod.sock
+  ECHOD_LISTEN=tcp://:0,unix://@echo ECHOD_LOG_FORMAT=json echod --admin=
+  printf hello | nc -N 127.0.0.1 7007
+
+Signals
+  TERM, INT            Stop accepting, and drain; again: abort what's left.
+  HUP                  Nothing: there's nothing to reload.
+
+Exit codes
+  0  Ended, and every connection ended by itself.
+  1  Couldn't start, or couldn't end properly.
+  2  Wrong flag, or wrong value in a flag or variable.
+  3  Ended, but connections had to be aborted; the log says how many.
+`
+
+// helpFlag is --help. Like versionFlag it answers before anything else is looked at, so
+// that a wrong value in the environment can't keep the help from being read.
+type helpFlag bool
+
+// BeforeReset is called by kong when the flag is there. Whoever has read enough of it
+// (| head) has made no mistake, so a failure to write is none.
+func (helpFlag) BeforeReset(ctx *kong.Context) error {
+	_, _ = io.WriteString(ctx.Stdout, help)
+	return errAnswered
+}
+
+// versionFlag is --version.
+type versionFlag bool
+
+// BeforeReset is called by kong when the flag is there.
+func (versionFlag) BeforeReset(ctx *kong.Context) error {
+	_, _ = fmt.Fprintln(ctx.Stdout, "echod", version(debug.ReadBuildInfo()), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+	return errAnswered
+}
+
+// version is this module's. A build from a checkout has its revision in it, unless the
+// build was told to leave it out.
+func version(info *debug.BuildInfo, ok bool) string {
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

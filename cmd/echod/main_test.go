@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if binaryDir != "" {
+			_ = os.RemoveAll(binaryDir)
+		}
+		os.Exit(code)
+	}))
+}
+
+var binaryDir string // of binary, once it's built
+
+// binary builds the daemon, the first time, and returns its path.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "echod")
+	if err != nil {
+		return "", err
+	}
+	binaryDir = dir
+	// One test runs it as a user who isn't this one.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "echod")
+	args := []string{"build", "-buildvcs=false", "-o", path}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, ".")...)
+	build.Stderr = os.Stderr
+	return path, build.Run()
+})
+
+// lackingTool skips a test that needs something of the system, but fails it where
+// nothing may be skipped.
+func lackingTool(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("SLUICE_CI") == "1" {
+		t.Fatalf("%s is missing, and SLUICE_CI=1 is set", what)
+	}
+	t.Skipf("%s is missing", what)
+}
+
+// requireTool returns the path of a program.
+func requireTool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		lackingTool(t, name)
+	}
+	return path
+}
+
+// requireNetcat returns the path of the netcat that knows -N; there are others.
+func requireNetcat(t *testing.T) string {
+	t.Helper()
+	path := requireTool(t, "nc")
+	help, _ := exec.Command(path, "-h").CombinedOutput()
+	if !strings.Contains(string(help), "-N") {
+		lackingTool(t, "OpenBSD's netcat")
+	}
+	return path
+}
+
+// shortDir is a new folder whose path leaves room for a socket's name.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e") //nolint:usetesting // t.TempDir's path has the test's name in it, and a socket's may have 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
