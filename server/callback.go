@@ -54,7 +54,9 @@ type IOCallback interface {
 	// OnReadCompleted answers a Read or ReadFull. Ask for the next before it
 	// returns, or hold a reference; otherwise the connection closes by itself.
 	OnReadCompleted(c *conn.Stream, b *buffers.Buffer)
-	// OnReadOOBCompleted brings the byte that the peer sent out of band.
+	// OnReadOOBCompleted brings the byte that the peer sent out of band, as soon as
+	// it's announced. On a Unix-domain socket the kernel drops the byte when a read
+	// passes it, so one that comes while the loop is reading may be lost.
 	OnReadOOBCompleted(c *conn.Stream, b *buffers.Buffer)
 	// OnReadCompletionErrorMayNotBeFatalConnectionError is asked when a read has
 	// failed, with what it had got. True keeps the connection, where it can be

@@ -32,8 +32,8 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Fprint(c, "hello")
-	c.(*net.TCPConn).CloseWrite()
+	_, _ = c.Write([]byte("hello"))
+	_ = c.(*net.TCPConn).CloseWrite()
 	answer, _ := io.ReadAll(c)
 	fmt.Printf("%s\n", answer)
 	fmt.Println(srv.Shutdown(context.Background()))

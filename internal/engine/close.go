@@ -223,7 +223,11 @@ func (c *Conn) closingStepLocked() {
 			r, err := c.reason, c.causeLocked()
 			c.leave()
 			c.log(slog.LevelDebug, "connection closed", func() []any {
-				return []any{"reason", r.String(), "error", err}
+				attrs := []any{"reason", r.String()}
+				if err != nil {
+					attrs = append(attrs, "error", err)
+				}
+				return attrs
 			})
 			s.env.Consumer.Closed(c, r)
 			c.enter()

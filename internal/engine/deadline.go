@@ -58,7 +58,7 @@ func (c *Conn) SetTimeouts(t Timeouts) {
 	c.mu.Lock()
 	c.extLocked().deadline.own = &own
 	c.flags.clear(idleTimed | writeTimed | lastTry | lingerTimed)
-	if own.Idle > 0 {
+	if own.Idle > 0 && c.state == Open {
 		c.startIdleLocked()
 	}
 	c.finish()

@@ -133,6 +133,9 @@ func (c *Conn) dispatchLocked() {
 			continue
 		}
 		t.operations++
+		if w == doRead || w == doCut || w == doEOF || w == doProbe {
+			c.flags.clear(hearFirst)
+		}
 		c.do(w, &t)
 	}
 	c.foldLocked()
@@ -150,6 +153,7 @@ func (c *Conn) yieldLocked(t *turn) bool {
 		c.flushLocked(t)
 	}
 	c.flags.clear(dispatching | posted)
+	c.flags.set(hearFirst) // one who writes from completions for ever must hear the peer
 	if c.nextLocked() == nothing || c.kickLocked() {
 		return true
 	}
@@ -225,15 +229,23 @@ func (c *Conn) nextLocked() work {
 		}
 		return doClose
 	}
+	if c.state == Open && f.has(oobDue|established) {
+		return doOOB // before a read passes the mark, and the kernel drops it
+	}
+	mayRead := c.canReadLocked()
+	if f.has(hearFirst) && c.state == Open {
+		if mayRead {
+			return doRead
+		}
+		if w := c.nextOfInputLocked(); w != nothing {
+			return w
+		}
+	}
 	if x != nil {
 		if w := c.nextOfExtLocked(); w != nothing {
 			return w
 		}
 	}
-	if c.state == Open && f.has(oobDue|established) {
-		return doOOB // before a read passes the mark, and the kernel drops it
-	}
-	mayRead := c.canReadLocked()
 	if f.has(writable) && (!mayRead || c.out.Len() >= flushAt) && c.canFlushLocked() {
 		return doFlush
 	}

@@ -180,6 +180,11 @@ func (c *Conn) serveFullLocked(t *turn) {
 			n = c.receiveLocked(b.Reserve(room), t)
 		}
 		b.Commit(n)
+		if b.Len() == 0 { // waiting needs no memory
+			c.shard.cache.Release(b)
+			c.partial = nil
+			return
+		}
 		if b.Len() < need {
 			return
 		}
@@ -195,7 +200,7 @@ func (c *Conn) receiveLocked(p []byte, t *turn) int {
 	n, errno := c.shard.kernel.Recv(int(c.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
-		c.flags.clear(readable | hadPri)
+		c.emptyLocked()
 		return 0
 	case errno != 0:
 		c.failLocked("recv", errno)
@@ -212,9 +217,21 @@ func (c *Conn) receiveLocked(p []byte, t *turn) int {
 	}
 	c.flags.clear(probed)
 	c.movedLocked()
-	c.shard.add(CountReceivedBytes, uint64(n))
+	if c.ext == nil || c.ext.session == nil { // a session's bytes count when they're opened
+		c.shard.add(CountReceivedBytes, uint64(n))
+	}
 	t.received += n
 	return n
+}
+
+// emptyLocked notes that the socket has nothing now: no edge was missed, the next is
+// to come. A connection that was sent out-of-band data has to ask once more: at its mark
+// a pending signal makes EAGAIN of what could be read, and Go sends signals (SIGURG, of
+// all) to threads that it wants back.
+func (c *Conn) emptyLocked() {
+	if c.shard.env.Category != CategoryTCP || !c.flags.has(hadPri) || !c.shard.kernel.Readable(int(c.fd)) {
+		c.flags.clear(readable)
+	}
 }
 
 // drainedByShortReadLocked: a short read means drained only for TCP on epoll, and only
@@ -232,7 +249,7 @@ func (c *Conn) probeLocked() {
 	n, errno := c.shard.kernel.Peek(int(c.fd), p[:])
 	switch {
 	case errno == unix.EAGAIN:
-		c.flags.clear(readable)
+		c.emptyLocked()
 	case errno != 0:
 		c.failLocked("recv", errno)
 	case n == 0:
@@ -283,7 +300,7 @@ func (c *Conn) discardLocked(t *turn) {
 	n, errno := c.shard.kernel.Recv(int(c.fd), c.shard.discard())
 	switch {
 	case errno == unix.EAGAIN:
-		c.flags.clear(readable | hadPri)
+		c.emptyLocked()
 	case errno != 0:
 		c.failLocked("recv", errno)
 	case n == 0:

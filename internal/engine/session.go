@@ -221,7 +221,9 @@ func (c *Conn) flushSessionLocked(t *turn) {
 			return
 		}
 		c.shard.add(CountSentBytes, uint64(sealed))
-		s.kept.MoveFront(k, sealed, &s.sealed)
+		if c.shard.env.Track {
+			s.kept.MoveFront(k, sealed, &s.sealed)
+		}
 	}
 	sent := 0
 	if s.wire.Len() > 0 {

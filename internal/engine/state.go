@@ -44,7 +44,7 @@ const (
 	// Readiness.
 	readable flags = 1 << iota // a receive may find something
 	writable                   // a send may find room
-	hadPri                     // out-of-band data was announced: a short read proves nothing until EAGAIN
+	hadPri                     // out-of-band data was announced: neither a short read nor EAGAIN proves anything any more
 	hadHup                     // RDHUP or HUP was seen: a short read proves nothing any more
 	errDue                     // ask for SO_ERROR
 	oobDue                     // fetch the out-of-band byte
@@ -60,6 +60,7 @@ const (
 	dispatching // the loop is in this connection
 	kicked      // posted to the loop, to be cleared by the post alone
 	posted      // this dispatch has run the posts that there were
+	hearFirst   // the last dispatch ended over budget: input has the first turn in the next
 
 	// The consumer.
 	inbound

@@ -86,6 +86,8 @@ func (c *Conn) mayWriteLocked(n, entries int) error {
 	switch {
 	case c.state == Idle:
 		return ErrMode
+	case c.shard.env.Sessions != nil && (c.ext == nil || c.ext.session == nil) && !c.flags.has(established):
+		return ErrMode // the session that it would have to pass isn't there yet
 	case c.flags.has(finWanted) && c.state == Open && c.reason.clean():
 		return ErrWriteClosed
 	}

@@ -49,7 +49,8 @@ func (a Addr) sockaddr() unix.Sockaddr {
 	return &unix.SockaddrInet6{Port: port, Addr: ip.As16(), ZoneId: zoneIndex(ip.Zone())}
 }
 
-// addrOf is the inverse of sockaddr. IPv4 in an IPv6 mapping is unmapped: a peer
+// addrOf is the inverse of sockaddr, for the systems on which package unix makes the
+// calls. IPv4 in an IPv6 mapping is unmapped: a peer
 // has one address, whichever listener it came through.
 func addrOf(sa unix.Sockaddr) Addr {
 	switch sa := sa.(type) {
@@ -64,6 +65,8 @@ func addrOf(sa unix.Sockaddr) Addr {
 	}
 }
 
+// ip6 makes an address of the kernel's form. IPv4 in an IPv6 mapping is unmapped: a peer
+// has one address, whichever listener it came through.
 func ip6(b [16]byte, zone uint32) netip.Addr {
 	ip := netip.AddrFrom16(b).Unmap()
 	if zone != 0 && ip.Is6() {

@@ -34,6 +34,10 @@ func (OS) SendOOB(fd int, p []byte) (int, Errno) {
 // Sendv implements Kernel.
 func (OS) Sendv(fd int, v [][]byte) (int, Errno) { return sendv(fd, v, ioFlags) }
 
+// Readable implements Kernel. It never disagrees with Recv: kqueue doesn't announce
+// out-of-band data, so nobody asks.
+func (OS) Readable(int) bool { return false }
+
 func recv(fd int, p []byte, flags int) (int, Errno) {
 	if len(p) > MaxIO {
 		p = p[:MaxIO]
@@ -105,4 +109,16 @@ func (OS) PeerCredentials(fd int) (Credentials, error) {
 		creds.GID = c.Groups[0]
 	}
 	return creds, nil
+}
+
+// LocalAddr implements Kernel.
+func (OS) LocalAddr(fd int) (Addr, Errno) {
+	sa, err := unix.Getsockname(fd)
+	return addrOf(sa), errnoOf(err)
+}
+
+// RemoteAddr implements Kernel.
+func (OS) RemoteAddr(fd int) (Addr, Errno) {
+	sa, err := unix.Getpeername(fd)
+	return addrOf(sa), errnoOf(err)
 }

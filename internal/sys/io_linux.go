@@ -115,6 +115,24 @@ func (OS) Accept(fd int) (int, Addr, Errno) {
 	}
 }
 
+// LocalAddr implements Kernel.
+func (OS) LocalAddr(fd int) (Addr, Errno) { return nameOf(unix.SYS_GETSOCKNAME, fd) }
+
+// RemoteAddr implements Kernel.
+func (OS) RemoteAddr(fd int) (Addr, Errno) { return nameOf(unix.SYS_GETPEERNAME, fd) }
+
+// nameOf asks for an address itself, too: package unix doesn't tell an unnamed
+// Unix-domain socket from one with an empty abstract name.
+func nameOf(call uintptr, fd int) (Addr, Errno) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unsafe.Sizeof(sa))
+	_, _, errno := unix.Syscall(call, uintptr(fd), uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return Addr{}, errno
+	}
+	return rawAddr(&sa, size), 0
+}
+
 func rawAddr(sa *unix.RawSockaddrAny, size uint32) Addr {
 	switch sa.Addr.Family {
 	case unix.AF_INET:
@@ -136,25 +154,23 @@ func hostOrder(port uint16) uint16 {
 	return uint16(b[0])<<8 | uint16(b[1])
 }
 
-// unixPath reads a path that the kernel gave a length for: an abstract name starts
-// with a zero byte (shown as '@'), a file's path ends before one.
+// unixPath reads a path that the kernel gave a length for. A file's path ends before a
+// zero byte; an abstract name begins with one, shown as '@', and may contain others.
 func unixPath(un *unix.RawSockaddrUnix, size int) string {
-	n := size - int(unsafe.Offsetof(un.Path))
+	n := min(size-int(unsafe.Offsetof(un.Path)), len(un.Path))
 	if n <= 0 {
 		return ""
 	}
-	if n > len(un.Path) {
-		n = len(un.Path)
-	}
+	abstract := un.Path[0] == 0
 	b := make([]byte, 0, n)
-	for i, c := range un.Path[:n] {
-		if c == 0 {
-			if i > 0 {
-				break
-			}
-			c = '@'
+	for _, c := range un.Path[:n] {
+		if c == 0 && !abstract {
+			break
 		}
 		b = append(b, byte(c))
+	}
+	if abstract {
+		b[0] = '@'
 	}
 	return string(b)
 }
@@ -172,4 +188,11 @@ func (OS) PeerCredentials(fd int) (Credentials, error) {
 		return Credentials{}, err
 	}
 	return Credentials{PID: int(c.Pid), UID: c.Uid, GID: c.Gid}, nil
+}
+
+// Readable implements Kernel.
+func (OS) Readable(fd int) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0
 }

@@ -28,6 +28,10 @@ type Kernel interface {
 	// RecvOOB receives the out-of-band byte: EINVAL when there is none, EAGAIN
 	// when it is announced but has not come yet.
 	RecvOOB(fd int, p []byte) (int, Errno)
+	// Readable reports whether Recv has something to give (poll). Where an
+	// out-of-band mark is next, Recv's EAGAIN may be about a pending signal and
+	// not about the data.
+	Readable(fd int) bool
 	// AtMark reports whether the next byte of Recv is the one after the
 	// out-of-band mark.
 	AtMark(fd int) (bool, Errno)

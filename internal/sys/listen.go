@@ -47,9 +47,21 @@ func (OS) listenOn(fd, family int, spec ListenSpec) error {
 	if err := unix.Bind(fd, spec.Addr.sockaddr()); err != nil {
 		return os.NewSyscallError("bind", err)
 	}
-	if family == unix.AF_UNIX && spec.Mode != 0 && spec.Addr.Path[0] != '@' {
+	if err := listenBound(fd, family, spec); err != nil {
+		if path := spec.Addr.Path; isFile(path) {
+			_ = unix.Unlink(path) // bind made it
+		}
+		return err
+	}
+	return nil
+}
+
+// isFile tells the path of a file from an abstract name or none.
+func isFile(path string) bool { return path != "" && path[0] != '@' }
+
+func listenBound(fd, family int, spec ListenSpec) error {
+	if family == unix.AF_UNIX && spec.Mode != 0 && isFile(spec.Addr.Path) {
 		if err := unix.Chmod(spec.Addr.Path, spec.Mode); err != nil {
-			_ = unix.Unlink(spec.Addr.Path)
 			return os.NewSyscallError("chmod", err)
 		}
 	}

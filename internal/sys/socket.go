@@ -31,18 +31,6 @@ func (OS) SetLinger(fd int, on bool, seconds int) Errno {
 // Close implements Kernel.
 func (OS) Close(fd int) Errno { return errnoOf(unix.Close(fd)) }
 
-// LocalAddr implements Kernel.
-func (OS) LocalAddr(fd int) (Addr, Errno) {
-	sa, err := unix.Getsockname(fd)
-	return addrOf(sa), errnoOf(err)
-}
-
-// RemoteAddr implements Kernel.
-func (OS) RemoteAddr(fd int) (Addr, Errno) {
-	sa, err := unix.Getpeername(fd)
-	return addrOf(sa), errnoOf(err)
-}
-
 // Reserve implements Kernel.
 func (OS) Reserve() (int, error) {
 	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -1,0 +1,369 @@
+package engine_test
+
+import (
+	"errors"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/reactor"
+)
+
+// tick is the timers' resolution.
+const tick = 4 * time.Millisecond
+
+// timeouts sets up an Env with some.
+func timeouts(t engine.Timeouts) setup {
+	return setup{env: &engine.Env{Timeouts: t, Flow: engine.Flow{MaxPending: -1}}}
+}
+
+// wantEnd runs until just before a deadline, when the connection must live, and then
+// over it.
+func (k *kit) wantEnd(c *engine.Conn, since, limit time.Duration, want engine.Reason) {
+	k.t.Helper()
+	k.advance(since + limit - tick/2 - k.clock.now)
+	if r, _ := c.Cause(); r != engine.ReasonNone && want != engine.ReasonLinger {
+		k.t.Errorf("ended for %v %v before its time", r, since+limit-k.clock.now)
+	}
+	if s := c.State(); s == engine.Closed {
+		k.t.Errorf("closed before its time")
+	}
+	k.advance(2 * tick)
+	if r, _ := c.Cause(); r != want {
+		k.t.Errorf("cause %v, want %v", r, want)
+	}
+}
+
+// DESIGN, How a read ends: an idle time-out closes; a byte in either direction moves it.
+func TestIdle(t *testing.T) {
+	const idle = 10 * time.Second
+	moves := map[string]func(k *kit, s *socket, c *engine.Conn){
+		"nothing": nil,
+		"a read": func(k *kit, s *socket, c *engine.Conn) {
+			must(k.t, c.Read())
+			k.deliver(s, "x")
+		},
+		"a write":               func(k *kit, _ *socket, c *engine.Conn) { must(k.t, c.Send([]byte("x"))) },
+		"a write elsewhere":     func(k *kit, _ *socket, c *engine.Conn) { off(func() { must(k.t, c.Send([]byte("x"))) }) },
+		"an out-of-band byte":   func(k *kit, _ *socket, c *engine.Conn) { must(k.t, c.SendOOB('!')) },
+		"a time-out of its own": func(_ *kit, _ *socket, c *engine.Conn) { c.SetTimeouts(engine.Timeouts{Idle: idle}) },
+	}
+	for name, move := range moves {
+		t.Run(name, func(t *testing.T) {
+			drive(t, timeouts(engine.Timeouts{Idle: idle}), func(k *kit) {
+				s, c := k.connect()
+				since := k.clock.now
+				if move != nil {
+					for range 3 {
+						k.advance(7 * time.Second)
+						since = k.clock.now
+						move(k, s, c)
+						k.settle()
+					}
+				}
+				k.user.forget(c)
+				k.wantEnd(c, since, idle, engine.ReasonIdle)
+				if !s.finSent {
+					t.Error("it isn't a graceful end")
+				}
+				s.fin = true
+				k.fire(s, reactor.In|reactor.RdHup)
+				k.user.want(c, "closed idle")
+			})
+		})
+	}
+}
+
+// Unread input and stale events don't count: no byte moves.
+func TestIdleIsNotMovedByEvents(t *testing.T) {
+	drive(t, timeouts(engine.Timeouts{Idle: time.Second}), func(k *kit) {
+		s, c := k.connect()
+		since := k.clock.now
+		k.advance(900 * time.Millisecond)
+		k.deliver(s, "unread")
+		k.wantEnd(c, since, time.Second, engine.ReasonIdle)
+	})
+}
+
+// DESIGN, How a read ends: a write time-out counts the time since the queue last emptied
+// or shrank by 16 KiB, so a drip can't reset it and a slow but honest reader lives.
+func TestWriteTimeout(t *testing.T) {
+	const limit = 5 * time.Second
+	tests := []struct {
+		name    string
+		chunk   int // what the peer takes every second
+		seconds int
+		lives   bool
+	}{
+		{"takes nothing", 0, 5, false},
+		{"a drip", 100, 5, false},
+		{"just too slow", 16<<10/5 - 10, 5, false},
+		{"slow and honest", 16<<10/4 + 10, 50, true},
+		{"16 KiB at a time", 16 << 10, 50, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			drive(t, timeouts(engine.Timeouts{Write: limit}), func(k *kit) {
+				s, c := k.connect()
+				s.room = 0
+				must(t, c.Send(text(2<<20)))
+				k.settle()
+				for range tt.seconds {
+					if c.State() != engine.Open {
+						t.Fatal("ended before its time")
+					}
+					s.room = tt.chunk
+					if tt.chunk > 0 {
+						k.fire(s, reactor.Out)
+					}
+					k.advance(time.Second)
+				}
+				k.advance(2 * tick)
+				reason, err := c.Cause()
+				if lives := reason == engine.ReasonNone; lives != tt.lives {
+					t.Fatalf("cause %v after %d s", reason, tt.seconds)
+				}
+				if !tt.lives && (reason != engine.ReasonWriteTimeout || !errors.Is(err, os.ErrDeadlineExceeded) || s.linger != "on 0") {
+					t.Errorf("cause %v: %v, linger %q", reason, err, s.linger)
+				}
+			})
+		})
+	}
+}
+
+// DESIGN, Time: the write deadline retries the write before it closes.
+func TestWriteTimeoutTriesOnceMore(t *testing.T) {
+	tests := []struct {
+		name string
+		room int // at the last try
+		ends bool
+	}{
+		{"no room", 0, true},
+		{"too little", 100, true},
+		{"progress", 16 << 10, false},
+		{"all", 1 << 20, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			drive(t, timeouts(engine.Timeouts{Write: time.Second}), func(k *kit) {
+				s, c := k.connect()
+				s.room = 0
+				must(t, c.Send(text(100<<10)))
+				k.settle()
+				s.room = tt.room // and no event
+				k.advance(time.Second + tick)
+				if ends := c.State() == engine.Closed; ends != tt.ends {
+					t.Errorf("%v with %d bytes sent", c.State(), len(s.out))
+				}
+				if tt.room < 1<<20 {
+					return
+				}
+				// What's written now has a time of its own.
+				s.room = 0
+				must(t, c.Send(text(10)))
+				k.settle()
+				k.advance(900 * time.Millisecond)
+				if c.State() != engine.Open {
+					t.Error("the next write hadn't its time")
+				}
+			})
+		})
+	}
+}
+
+// Output that goes out in time leaves no deadline behind, whatever kind it was.
+func TestWriteTimeoutEndsWithTheOutput(t *testing.T) {
+	writes := map[string]func(k *kit, c *engine.Conn){
+		"bytes":       func(k *kit, c *engine.Conn) { must(k.t, c.Send([]byte("x"))) },
+		"nothing":     func(k *kit, c *engine.Conn) { must(k.t, c.Send([]byte("x"))); must(k.t, c.Send(nil)) },
+		"out of band": func(k *kit, c *engine.Conn) { must(k.t, c.SendOOB('!')) },
+	}
+	for name, write := range writes {
+		t.Run(name, func(t *testing.T) {
+			drive(t, timeouts(engine.Timeouts{Write: time.Second}), func(k *kit) {
+				s, c := k.connect()
+				s.room = 0
+				write(k, c)
+				k.settle()
+				s.room = 10
+				k.advance(500 * time.Millisecond)
+				k.fire(s, reactor.Out)
+				k.advance(time.Minute)
+				// Much later the socket is full again, for the first time.
+				s.room = 0
+				must(t, c.Send(text(1000)))
+				k.settle()
+				k.advance(900 * time.Millisecond)
+				if r, _ := c.Cause(); r != engine.ReasonNone {
+					t.Errorf("cause %v: it hadn't its time", r)
+				}
+			})
+		})
+	}
+}
+
+// DESIGN, States: the write time-out governs the flush; the linger time-out starts at
+// SHUT_WR.
+func TestLinger(t *testing.T) {
+	const write, linger = 3 * time.Second, 5 * time.Second
+	drive(t, timeouts(engine.Timeouts{Write: write, Linger: linger}), func(k *kit) {
+		s, c := k.connect()
+		s.room = 10
+		must(t, c.Send(text(20)))
+		must(t, c.Shutdown())
+		k.settle()
+		k.advance(2 * time.Second)
+		s.room = 10
+		k.fire(s, reactor.Out)
+		since := k.clock.now
+		k.advance(2 * time.Second)
+		k.deliver(s, "more input doesn't help")
+		k.wantEnd(c, since, linger, engine.ReasonLinger)
+		k.user.want(c, "closed linger")
+		if s.linger != "off" { // the kernel still holds what was sent
+			t.Errorf("closed with linger %q", s.linger)
+		}
+		if _, err := c.Cause(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	})
+	drive(t, timeouts(engine.Timeouts{Write: write, Linger: linger}), func(k *kit) {
+		s, c := k.connect()
+		s.room = 0
+		must(t, c.Send(text(20)))
+		since := k.clock.now
+		must(t, c.Shutdown())
+		k.settle()
+		k.advance(since + write + tick - k.clock.now)
+		if r, _ := c.Cause(); r != engine.ReasonWriteTimeout {
+			t.Errorf("cause %v, want write_timeout", r)
+		}
+	})
+}
+
+// A deadline that doesn't apply any more is forgotten: it doesn't wake the loop.
+func TestIdleWhileDrainingCostsNothing(t *testing.T) {
+	drive(t, timeouts(engine.Timeouts{Idle: time.Second, Linger: time.Minute}), func(k *kit) {
+		_, c := k.connect()
+		must(t, c.Shutdown())
+		k.settle()
+		k.advance(2 * time.Second)
+		before := k.clock.rung
+		k.advance(50 * time.Second)
+		if n := k.clock.rung - before; n > 10 {
+			t.Errorf("%d wake-ups in 50 s of waiting for the peer's end", n)
+		}
+		if c.State() != engine.Draining {
+			t.Errorf("state %v", c.State())
+		}
+	})
+}
+
+func TestSetTimeouts(t *testing.T) {
+	base := engine.Timeouts{Idle: time.Hour, Write: time.Hour, Linger: time.Hour}
+	t.Run("shorter", func(t *testing.T) {
+		drive(t, timeouts(base), func(k *kit) {
+			_, c := k.connect()
+			k.advance(time.Minute)
+			since := k.clock.now
+			off(func() { c.SetTimeouts(engine.Timeouts{Idle: time.Second}) })
+			k.settle()
+			k.wantEnd(c, since, time.Second, engine.ReasonIdle)
+		})
+	})
+	t.Run("off", func(t *testing.T) {
+		drive(t, timeouts(base), func(k *kit) {
+			_, c := k.connect()
+			c.SetTimeouts(engine.Timeouts{Idle: -1})
+			k.advance(1000 * time.Hour)
+			if c.State() != engine.Open {
+				t.Errorf("state %v", c.State())
+			}
+		})
+	})
+	t.Run("for output that waits already", func(t *testing.T) {
+		drive(t, timeouts(base), func(k *kit) {
+			s, c := k.connect()
+			s.room = 0
+			must(t, c.Send(text(10)))
+			k.settle()
+			k.advance(time.Minute)
+			since := k.clock.now
+			c.SetTimeouts(engine.Timeouts{Write: time.Second})
+			k.settle()
+			k.wantEnd(c, since, time.Second, engine.ReasonWriteTimeout)
+		})
+	})
+	t.Run("while draining", func(t *testing.T) {
+		drive(t, timeouts(base), func(k *kit) {
+			_, c := k.connect()
+			must(t, c.Shutdown())
+			k.settle()
+			k.advance(time.Minute)
+			since := k.clock.now
+			c.SetTimeouts(engine.Timeouts{Linger: time.Second})
+			k.settle()
+			k.wantEnd(c, since, time.Second, engine.ReasonLinger)
+		})
+	})
+}
+
+// Negative is off, and so is longer than any life.
+func TestNoTimeouts(t *testing.T) {
+	for _, none := range []time.Duration{-1, math.MaxInt64} {
+		drive(t, timeouts(engine.Timeouts{Idle: none, Write: none, Linger: none}), func(k *kit) {
+			s, c := k.connect()
+			_, draining := k.connect()
+			_, idle := k.connect()
+			s.room = 0
+			must(t, c.Send(text(10)))
+			must(t, draining.Shutdown())
+			k.settle()
+			k.advance(1000 * time.Hour)
+			if c.State() != engine.Open || draining.State() != engine.Draining || idle.State() != engine.Open {
+				t.Errorf("%v: states %v, %v and %v", none, c.State(), draining.State(), idle.State())
+			}
+		})
+	}
+}
+
+// The defaults: no idle time-out, 30 s to write, 5 s to linger.
+func TestDefaultTimeouts(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		s, c := k.connect()
+		_, draining := k.connect()
+		_, idle := k.connect()
+		s.room = 0
+		must(t, c.Send(text(10)))
+		must(t, draining.Shutdown())
+		k.settle()
+		since := k.clock.now
+		k.wantEnd(draining, since, 5*time.Second, engine.ReasonLinger)
+		k.wantEnd(c, since, 30*time.Second, engine.ReasonWriteTimeout)
+		k.advance(24 * time.Hour)
+		if idle.State() != engine.Open {
+			t.Errorf("state %v", idle.State())
+		}
+	})
+}
+
+// An echo that flows arms no timer.
+func TestEchoNeedsNoTimer(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		k.user.read = func(c *engine.Conn, b *buffers.Buffer) {
+			must(t, c.Write(b))
+			must(t, c.Read())
+		}
+		s, c := k.connect()
+		must(t, c.Read())
+		for range 10 {
+			k.deliver(s, "hello")
+			if n := k.r.Timers(); n != 0 {
+				t.Fatalf("%d timers", n)
+			}
+		}
+	})
+}

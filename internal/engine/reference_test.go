@@ -1,0 +1,275 @@
+package engine_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/reactor"
+)
+
+// DESIGN, References: a last Release elsewhere only kicks; the callback is on the loop.
+func TestReleaseElsewhere(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		_, c := k.connect()
+		c.AddRef()
+		c.Abort(nil)
+		k.settle()
+		onLoop := false
+		k.user.released = func(*engine.Conn) { onLoop = k.r.OnLoop() }
+		off(c.Release)
+		off(c.Release)
+		k.user.want(c, "closed local_abort")
+		k.settle()
+		k.user.want(c, "closed local_abort", "released true")
+		if !onLoop {
+			t.Error("Released was called elsewhere")
+		}
+	})
+}
+
+// DESIGN, References: once the fence refuses a post, the releasing goroutine runs
+// OnSocketReleased. A leaked reference never blocks Shutdown.
+func TestReleaseAfterTheLoopHasStopped(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		_, c := k.connect()
+		k.stop()
+		k.user.want(c, "closed local_abort")
+		released := make(chan bool, 1)
+		k.user.released = func(*engine.Conn) { released <- k.r.OnLoop() }
+		off(func() {
+			c.AddRef()
+			c.Release()
+			c.Release()
+			select {
+			case onLoop := <-released:
+				if onLoop {
+					t.Error("the goroutine is taken for the loop")
+				}
+			default:
+				t.Error("Release returned, and Released wasn't called")
+			}
+		})
+		k.user.want(c, "closed local_abort", "released true")
+	})
+}
+
+// reactor doc, Stopping: connections that are left are aborted, whatever they're at,
+// and each hears of it.
+func TestStopAbortsWhatIsLeft(t *testing.T) {
+	drive(t, setup{env: &engine.Env{Track: true}}, func(k *kit) {
+		s1, idle := k.connect()
+		s2, busy := k.connect()
+		_, draining := k.connect()
+		s2.room = 1
+		must(t, busy.Read())
+		must(t, busy.Send([]byte("abc")))
+		must(t, draining.Shutdown())
+		k.settle()
+		k.stop()
+		k.user.want(idle, "closed local_abort")
+		k.user.want(busy, "may-continue sending 0: reactor: stopped", "write-error 0: reactor: stopped", "closed local_abort")
+		k.user.want(draining, "closed local_abort")
+		if s1.linger != "on 0" {
+			t.Errorf("closed with linger %q", s1.linger)
+		}
+	})
+}
+
+// Nothing that was begun is forgotten when the loop ends in the middle of it: more than
+// one turn's worth of failed writes, all answered, and the end told.
+func TestStopInTheMiddleOfAnEnd(t *testing.T) {
+	const writes = 500
+	for _, turns := range []int{0, 1, 3} {
+		drive(t, setup{env: &engine.Env{Track: true}}, func(k *kit) {
+			s, c := k.connect()
+			s.room = 0
+			for range writes {
+				must(t, c.Send([]byte("x")))
+			}
+			k.settle()
+			c.Abort(errTest)
+			for range turns {
+				k.turn()
+			}
+			k.stop()
+			log := k.user.log(c)
+			if n := len(slices.DeleteFunc(slices.Clone(log), func(e string) bool { return !strings.HasPrefix(e, "write-error") })); n != writes {
+				t.Errorf("%d turns: %d failed writes were told of, want %d", turns, n, writes)
+			}
+			if last := log[len(log)-1]; last != "closed local_abort" {
+				t.Errorf("%d turns: the last callback is %q", turns, last)
+			}
+		})
+	}
+}
+
+// A kick that the loop's last snapshot runs.
+func TestAbortBehindTheRequestToStop(t *testing.T) {
+	drive(t, setup{env: &engine.Env{Track: true}}, func(k *kit) {
+		s, c := k.connect()
+		s.room = 0
+		for range 200 {
+			must(t, c.Send([]byte("x")))
+		}
+		k.settle()
+		k.user.closed = func(c *engine.Conn) { c.Release() }
+		k.askToStop()
+		<-k.poller.woken
+		must(t, k.r.PostFunc(func() { c.Abort(errTest) }))
+		k.poller.ended = k.poller.dispatch(reactor.WakeFD, 0)
+		log := k.user.log(c)
+		if n := len(log); n != 203 || log[n-1] != "released true" {
+			t.Errorf("%d callbacks, the last is %q; want 203 with released", n, log[n-1])
+		}
+	})
+}
+
+// A handed-over descriptor whose loop has ended is closed by who handed it over.
+func TestHandOverThatIsRefused(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		k.stop()
+		fd := k.kernel.newFD()
+		if _, err := engine.NewAcceptor(k.env, k.policy, k.r, fd, false); err == nil {
+			t.Error("an acceptor was made on a loop that has ended")
+		}
+		if fds := k.kernel.leaked(); len(fds) != 0 {
+			t.Errorf("descriptors %v are open", fds)
+		}
+	})
+}
+
+// … and so is a connection whose loop has ended: its place is given back.
+func TestConnectionForALoopThatHasEnded(t *testing.T) {
+	drive(t, setup{deadLoop: true}, func(k *kit) {
+		places := k.policy.places
+		k.queue(4)
+		refused := slices.Clone(k.kernel.backlog)
+		k.knock()
+		if k.accepted() != 2 {
+			t.Errorf("%d connections, want those of the other loop", k.accepted())
+		}
+		for _, i := range []int{1, 3} {
+			if got := brief(k.kernel.ended(refused[i])); got != "close" {
+				t.Errorf("connection %d ended by: %s", i, got)
+			}
+		}
+		if n := places - k.policy.places; n != 2 || k.policy.placed != 2 || k.mux.Group.Stats()[1].Connections != 0 {
+			t.Errorf("%d places are taken, the dead loop has %d connections", n, k.mux.Group.Stats()[1].Connections)
+		}
+		if n := k.count(engine.CountRejected); n != 2 {
+			t.Errorf("%d refusals counted", n)
+		}
+	})
+}
+
+// Misuse of references is found, and does no harm.
+func TestMisuseOfReferences(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		_, c := k.connect()
+		c.AddRef()
+		for range 5 { // more often than it was held
+			off(c.Release)
+		}
+		k.settle()
+		if c.State() != engine.Draining {
+			t.Errorf("state %v", c.State())
+		}
+		off(func() { c.AddRef() })
+		off(c.Release)
+		c.Abort(nil)
+		k.settle()
+		k.user.want(c, "closed local_abort", "released true")
+	})
+	drive(t, setup{env: &engine.Env{Debug: true}}, func(k *kit) {
+		_, c := k.connect()
+		c.Release()
+		off(func() {
+			defer func() {
+				if v := recover(); v == nil || !strings.Contains(v.(string), "Release without a reference") {
+					t.Errorf("a second Release: %v", v)
+				}
+			}()
+			c.Release()
+		})
+		off(func() {
+			defer func() {
+				if v := recover(); v == nil || !strings.Contains(v.(string), "AddRef of a connection that nobody holds") {
+					t.Errorf("AddRef from zero: %v", v)
+				}
+			}()
+			c.AddRef()
+		})
+		c.Release()
+	})
+}
+
+// Post runs in order, one at a time with callbacks, and keeps the connection open.
+func TestPost(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		var log []string
+		k.user.established = func(c *engine.Conn) {
+			must(t, c.Post(func(*engine.Conn) { log = append(log, "posted in the callback") }))
+			log = append(log, "callback")
+		}
+		_, c := k.connect()
+		want := []string{"callback", "posted in the callback"}
+		if !slices.Equal(log, want) || c.State() != engine.Draining {
+			t.Errorf("%q, want %q; state %v", log, want, c.State())
+		}
+		if err := c.Post(nil); err == nil {
+			t.Error("nothing was posted, and no error")
+		}
+	})
+	drive(t, setup{}, func(k *kit) {
+		var log []int
+		_, c := k.connect()
+		off(func() {
+			for i := range 200 {
+				must(t, c.Post(func(*engine.Conn) { log = append(log, i) }))
+			}
+		})
+		if len(log) != 0 {
+			t.Error("a post ran on its caller")
+		}
+		k.settle()
+		if len(log) != 200 || !slices.IsSorted(log) {
+			t.Errorf("%d posts ran: %v", len(log), log)
+		}
+	})
+}
+
+func TestConnections(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		var all []*engine.Conn
+		for range 5 {
+			_, c := k.connect()
+			all = append(all, c)
+		}
+		all[1].Abort(nil)
+		all[4].Abort(nil)
+		k.settle()
+		count := func(stop int) (seen int) {
+			for c := range k.env.Connections() {
+				if c.State() != engine.Open {
+					t.Errorf("%v is %v", c, c.State())
+				}
+				if seen++; seen == stop {
+					break
+				}
+			}
+			return seen
+		}
+		if n := count(0); n != 3 {
+			t.Errorf("%d connections, want 3", n)
+		}
+		if n := count(2); n != 2 {
+			t.Errorf("%d connections, want 2", n)
+		}
+		for _, c := range all {
+			c.Release()
+		}
+		k.settle()
+	})
+}
