@@ -110,8 +110,8 @@ func TestAcceptBackoff(t *testing.T) {
 				k.kernel.stuck = errno
 				k.knock()
 				calls, tried := k.kernel.accepts, k.clock.now
-				for _, ms := range []time.Duration{5, 10, 20, 40, 80, 160, 320, 640, 1000} {
-					d := ms * time.Millisecond
+				for _, ms := range []int{5, 10, 20, 40, 80, 160, 320, 640, 1000} {
+					d := time.Duration(ms) * time.Millisecond
 					k.advance(tried + d - time.Millisecond - k.clock.now)
 					k.knock()
 					k.acceptor.Resume()

@@ -127,7 +127,7 @@ func checkMessages(r io.Reader) error {
 	head := make([]byte, 5)
 	for {
 		if _, err := io.ReadFull(r, head); err != nil {
-			return nil
+			return nil //nolint:nilerr // the end, be it a reset
 		}
 		writer, number, length := head[0], binary.BigEndian.Uint16(head[1:]), int(binary.BigEndian.Uint16(head[3:]))
 		if number != next[writer] {
@@ -222,7 +222,7 @@ func hammer(n, other *counted, random func() *rand.Rand) {
 			case 6:
 				c.Pending()
 				c.State()
-				c.Cause()
+				_, _ = c.Cause()
 				c.LocalAddr()
 			case 7:
 				n.asked.Add(1)

@@ -146,6 +146,9 @@ func (g *Group) Stop() error {
 	g.mu.Unlock()
 	switch state {
 	case groupNew:
+		for _, r := range g.reactors {
+			r.fence() // there's no loop to run what was posted
+		}
 		return g.closeAll()
 	case groupStopped:
 		g.running.Wait()

@@ -174,6 +174,9 @@ func (r *Reactor) dispatch(fd int, ev Events) (stop bool) {
 	return false
 }
 
+// errGoexit is the panic that nobody recovers.
+var errGoexit = errors.New("sluice: runtime.Goexit called in a callback: it would end the event loop and every connection on it")
+
 // enter begins a call into user-reachable code on behalf of p, and leave ends it.
 // The callee has returned if and only if it set current to nil.
 func (r *Reactor) enter(p panicker) *Reactor {
@@ -188,7 +191,10 @@ func (r *Reactor) leave() {
 	if p := r.current; p != nil {
 		v := recover()
 		if v == nil {
-			panic("sluice: runtime.Goexit called in a callback: it would end the event loop and every connection on it")
+			v = errGoexit
+		}
+		if err, ok := v.(error); ok && errors.Is(err, errGoexit) {
+			panic(err) // through the calls that this one is nested in, too
 		}
 		stack := debug.Stack()
 		r.current = nil

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"math"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -40,6 +41,8 @@ const (
 	// gap is how late an alarm may be before the time between is taken for one in
 	// which the process didn't run (stopped, suspended, starved).
 	gap = time.Second
+	// forever is as long as a timer can be set for.
+	forever = math.MaxInt64 / 2
 )
 
 type wheelSlot struct {
@@ -102,11 +105,12 @@ func (t *wheelTurn) OnPanic(value any, _ []byte) { panic(value) }
 func (r *Reactor) Arm(t *Timer, d time.Duration) {
 	w := &r.wheel
 	w.remove(t)
+	w.skipGap()
 	now := r.Now()
 	if w.count == 0 {
 		w.now = int64(now / tick) // nothing was waiting: no need to catch up
 	}
-	t.when = int64((now + d + tick - 1) / tick)
+	t.when = int64((now + min(d, forever) + tick - 1) / tick)
 	w.count++
 	w.file(t)
 	w.setAlarm()
@@ -170,13 +174,18 @@ func (w *wheel) next() (at int64, ok bool) {
 
 // run goes off with everything that's due.
 func (w *wheel) run() {
-	if late := w.r.Now() - w.alarmAt; w.alarmAt != 0 && late > gap {
-		w.r.skipped.Add(int64(late))
-	}
+	w.skipGap()
 	w.alarmAt = 0
 	w.advance(int64(w.r.Now() / tick))
 	w.fire()
 	w.setAlarm()
+}
+
+// skipGap leaves the time out in which the process didn't run.
+func (w *wheel) skipGap() {
+	if late := w.r.Now() - w.alarmAt; w.alarmAt != 0 && late > gap {
+		w.r.skipped.Add(int64(late))
+	}
 }
 
 func (w *wheel) advance(to int64) {
