@@ -219,7 +219,7 @@ func (c *Conn) nextLocked() work {
 	}
 	if !c.reason.clean() {
 		// The end is decided; what the peer sent before it is still good.
-		if c.reason.fromPeer() && c.read.kind != readNone {
+		if c.reason.servesReads() && c.read.kind != readNone {
 			if c.canReadLocked() {
 				return doRead
 			}

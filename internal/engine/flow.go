@@ -164,7 +164,7 @@ func (g *gate) unwatch(c *Conn) {
 // suspendedLocked reports whether reads wait for output to go. It keeps the
 // hysteresis.
 func (c *Conn) suspendedLocked() bool {
-	if c.reason.fromPeer() {
+	if c.reason.servesReads() {
 		return false // that output won't go any more
 	}
 	level := c.out.Tagged()

@@ -55,7 +55,7 @@ func (c *Conn) askRead(op readOp) error {
 
 func (c *Conn) mayAskReadLocked(op readOp) error {
 	switch {
-	case c.reason.fromPeer() && c.state == Open:
+	case c.reason.servesReads() && c.state == Open:
 		// The peer is gone, but what it sent before may be asked for.
 	case c.state == Idle:
 		return ErrMode

@@ -59,8 +59,11 @@ func (r Reason) String() string {
 // clean reasons leave the connection alive until it has drained.
 func (r Reason) clean() bool { return r <= ReasonDrain }
 
-// fromPeer reasons came over the socket; what was received before is still good.
+// fromPeer reasons are the peer's or the network's.
 func (r Reason) fromPeer() bool { return r == ReasonReset || r == ReasonLost }
+
+// servesReads: what was received before is still good.
+func (r Reason) servesReads() bool { return r.fromPeer() || r == ReasonTruncated }
 
 // Error is what ended or refused something on a connection.
 type Error struct {

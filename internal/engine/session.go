@@ -41,7 +41,8 @@ type Session interface {
 	// reply gets what the protocol has to answer. fin: nothing follows src. It
 	// returns nil when it needs more, ErrHandshaking for as long as the session
 	// isn't ready, io.EOF at the peer's clean end, io.ErrUnexpectedEOF at any
-	// other, or what's wrong, and is called again only after nil or ErrHandshaking.
+	// other, or what's wrong, and is called again only after nil or ErrHandshaking;
+	// with fin until nothing more comes of it.
 	Open(dst, src, reply *buffers.Chain, fin bool) error
 	// Seal consumes from src and appends to dst, stopping at about limit bytes.
 	Seal(dst, src *buffers.Chain, limit int) error
@@ -146,17 +147,18 @@ func (c *Conn) runSessionLocked(t *turn) {
 		}
 	}
 	var reply buffers.Chain
-	before := s.plain.Len()
+	before, input := s.plain.Len(), s.in.Len()
 	err := c.guardSession(func() error { return s.s.Open(&s.plain, &s.in, &reply, s.fin) })
 	reply.MoveAll(&s.wire)
 	opened := s.plain.Len() - before
+	last := s.fin && opened == 0 && s.in.Len() == input // nothing more will come of it
 	c.shard.add(CountReceivedBytes, uint64(opened))
 	if opened == 0 && s.in.Len() > sessionBacklog && (err == nil || errors.Is(err, ErrHandshaking)) {
 		err = errBacklog
 	}
 	switch {
-	case errors.Is(err, ErrHandshaking) && !s.fin:
-	case err == nil && !s.fin:
+	case errors.Is(err, ErrHandshaking) && !last:
+	case err == nil && !last:
 		s.ready = true
 	default:
 		s.ended = true
