@@ -28,6 +28,7 @@ const (
 	evictFrom   = 0.75                   // of the time: from here on the rest are shut down …
 	evictWithin = 0.15                   // … evenly over this part of it
 	abortGrace  = 2 * time.Second        // for callbacks to return after the abort
+	heldGrace   = 100 * time.Millisecond // for references to be released
 )
 
 // Shutdown stops accepting and drains: connections are served on; those without
@@ -73,7 +74,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, errors.New("server: a server callback hasn't returned"))
 	}
 
-	held := int(s.held.Load())
+	held := s.awaitFreed()
 	if aborted > 0 || held > 0 {
 		err = errors.Join(&ShutdownError{Aborted: aborted, Held: held}, err)
 	}
@@ -169,6 +170,21 @@ func (s *Server) awaitEmpty() {
 			return
 		}
 	}
+}
+
+// awaitFreed gives those a moment who are about to release a connection (whoever
+// iterates over them holds one), and returns how many are still held.
+func (s *Server) awaitFreed() int {
+	grace := time.NewTimer(heldGrace)
+	defer grace.Stop()
+	for s.held.Load() > 0 {
+		select {
+		case <-s.freed:
+		case <-grace.C:
+			return int(s.held.Load())
+		}
+	}
+	return 0
 }
 
 // stopLoops waits until the last callbacks have returned: by ending the loops, if

@@ -258,7 +258,12 @@ func (e *endpoint) Closed(c *engine.Conn, r engine.Reason) {
 // Released implements engine.Consumer.
 func (e *endpoint) Released(c *engine.Conn, established bool) {
 	if established {
-		e.s.held.Add(-1)
+		if e.s.held.Add(-1) == 0 {
+			select {
+			case e.s.freed <- struct{}{}:
+			default:
+			}
+		}
 	} else {
 		e.s.leave()
 	}

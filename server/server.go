@@ -36,6 +36,7 @@ type Server struct {
 	places *places
 	phase  atomic.Uint32 // serverState
 	held   atomic.Int64  // closed and not released
+	freed  chan struct{} // signalled when held falls to 0
 	live   atomic.Pointer[[]*endpoint]
 	accept atomic.Pointer[[]*engine.Acceptor]
 }
@@ -83,7 +84,7 @@ func New(c Config) (*Server, error) {
 	if c.Name != "" {
 		log = log.With("server", c.Name)
 	}
-	s := &Server{config: c, log: log, allocator: c.Allocator, control: newControl(log), places: newPlaces(c.MaxConnections)}
+	s := &Server{config: c, log: log, allocator: c.Allocator, control: newControl(log), places: newPlaces(c.MaxConnections), freed: make(chan struct{}, 1)}
 	if s.allocator == nil {
 		s.allocator = buffers.New(buffers.Config{Debug: c.Debug})
 	}

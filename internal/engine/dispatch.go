@@ -114,9 +114,8 @@ func (c *Conn) OnPanic(value any, stack []byte) {
 // dispatchLocked does what there is to do, within a budget, and unlocks.
 func (c *Conn) dispatchLocked() {
 	c.flags.set(dispatching)
-	var t turn
-	outer := c.shard.turn // a dispatch may begin within another connection's, by a release
-	c.shard.turn = &t
+	t := &c.shard.turn
+	*t = turn{}
 	for {
 		if ev := c.pending.Load(); ev != 0 {
 			c.absorbLocked(reactor.Events(c.pending.Swap(0)))
@@ -127,7 +126,7 @@ func (c *Conn) dispatchLocked() {
 			break
 		}
 		if w == nothing || t.over(c.shard.budget) {
-			if c.yieldLocked(&t) {
+			if c.yieldLocked(t) {
 				break
 			}
 			continue
@@ -136,10 +135,9 @@ func (c *Conn) dispatchLocked() {
 		if w == doRead || w == doCut || w == doEOF || w == doProbe {
 			c.flags.clear(hearFirst)
 		}
-		c.do(w, &t)
+		c.do(w, t)
 	}
 	c.foldLocked()
-	c.shard.turn = outer
 	c.mu.Unlock()
 	c.shard.publish()
 }

@@ -47,7 +47,7 @@ type Shard struct {
 	open registry // has a lock of its own
 
 	// The loop's own.
-	turn    *turn           // of the dispatch in progress
+	turn    turn            // the dispatch in progress
 	lent    *buffers.Buffer // with the consumer now; given back if it panics
 	dirty   uint64
 	counts  Counts

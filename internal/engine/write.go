@@ -198,7 +198,7 @@ func (c *Conn) sentOffLoopLocked(n int) {
 func (c *Conn) queuedLocked(k *buffers.Cache) {
 	if c.flags.has(dispatching) && k != nil {
 		for c.out.Len() > inlineFlush && c.flags.has(writable|established) && c.reason.clean() {
-			c.flushLocked(c.shard.turn)
+			c.flushLocked(&c.shard.turn)
 		}
 	}
 	if c.ext != nil && c.ext.gate != nil && c.out.Len() > c.flow.High {

@@ -91,7 +91,7 @@ func TestEventsOfRealSockets(t *testing.T) {
 	g := start(t, reactor.Config{Loops: 1})
 	r := g.Reactors()[0]
 	a, b := pair(t)
-	events := make(chan reactor.Events, 10)
+	events := make(chan reactor.Events, 100)
 	onLoop(t, r, func() {
 		h := &handler{event: func(ev reactor.Events) { events <- ev }}
 		h.stop = func() { r.Deregister(a) }

@@ -29,7 +29,7 @@ func TestPriAndErr(t *testing.T) {
 	fd := int(file.Fd())
 	must(t, unix.SetNonblock(fd, true))
 
-	events := make(chan reactor.Events, 10)
+	events := make(chan reactor.Events, 100)
 	onLoop(t, r, func() { must(t, r.Register(fd, &handler{event: func(ev reactor.Events) { events <- ev }})) })
 	until := func(want reactor.Events) {
 		t.Helper()

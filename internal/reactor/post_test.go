@@ -63,6 +63,25 @@ func TestPostsRunInSnapshots(t *testing.T) {
 	})
 }
 
+// A task that ran among others is by itself when it's posted again.
+func TestTaskIsPostedAgain(t *testing.T) {
+	drive(t, reactor.Config{}, func(l *loop) {
+		var log []string
+		task := func(name string) *handler { return &handler{task: func() { log = append(log, name) }} }
+		a, b, c := task("a"), task("b"), task("c")
+		for _, batch := range [][]*handler{{a, b, c}, {a}, {c, a}, {b}} {
+			for _, h := range batch {
+				must(t, l.r.Post(h))
+			}
+			l.settle()
+			log = append(log, "|")
+		}
+		if want := []string{"a", "b", "c", "|", "a", "|", "c", "a", "|", "b", "|"}; !slices.Equal(log, want) {
+			t.Errorf("ran %q, want %q", log, want)
+		}
+	})
+}
+
 // peers, gnet's pkg/netpoll: a task that posts itself starves every descriptor there.
 func TestTaskThatPostsItselfStarvesNobody(t *testing.T) {
 	g := start(t, reactor.Config{Loops: 1})
@@ -72,7 +91,7 @@ func TestTaskThatPostsItselfStarvesNobody(t *testing.T) {
 	buf := make([]byte, 10)
 	onLoop(t, r, func() {
 		h := &handler{event: func(reactor.Events) {
-			if n, err := unix.Read(a, buf); err == nil {
+			if n, err := unix.Read(a, buf); err == nil && n > 0 {
 				received <- string(buf[:n])
 			}
 		}}
