@@ -115,7 +115,7 @@ func TestFirehoseStarvesNobody(t *testing.T) {
 		x := newText(81)
 		pushing := spawn("pushing", func() error { _ = x.writeTo(hose, 1<<40); return nil })
 		draining := spawn("draining", func() error { _, _ = io.Copy(io.Discard, hose); return nil })
-		for range 20 {
+		for range 10 {
 			p := f.dial()
 			for range 10 {
 				p.echo("ping")

@@ -287,6 +287,7 @@ func TestServerWithoutListeners(t *testing.T) {
 
 // DESIGN: several servers may share a Mux and an Allocator.
 func TestServersShareMuxAndAllocator(t *testing.T) {
+	watchForLeaks(t)
 	recs := []*recorder{newRecorder(echoing()), newRecorder(echoing()), newRecorder(echoing())}
 	var c server.Config
 	var all []*fixture
@@ -388,7 +389,7 @@ func TestGoexitInACallback(t *testing.T) {
 
 // DESIGN: Shutdown and Start race with each other and with everything else without harm.
 func TestShutdownRaces(t *testing.T) {
-	for range 20 {
+	for range 10 {
 		rec := newRecorder(echoing())
 		f := start(t, "tcp", rec)
 		var stop atomic.Bool

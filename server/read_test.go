@@ -125,6 +125,8 @@ func TestLargeReadFull(t *testing.T) {
 		if err := x.writeTo(p, size); err != nil {
 			t.Fatal(err)
 		}
+		p.readAll()
+		p.Close()
 		if j := rec.released(t, rec.next(t, 0)); j.count[cbRead] != 1 {
 			t.Errorf("%d completions", j.count[cbRead])
 		}

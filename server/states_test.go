@@ -196,6 +196,7 @@ func TestStatesAndPeerActions(t *testing.T) {
 					s.j = rec.next(t, 0)
 					s.c = s.j.stream
 					s.must(s.c.Send([]byte("unread")))
+					s.settle() // it is sent: the loop may have been in the connection
 					enter(s)
 					act(s)
 					if s.c != nil {

@@ -141,7 +141,7 @@ func TestDrainingWithAnIdleTimeoutDoesNotSpin(t *testing.T) {
 		"SetTimeouts while lingering": func(s *scene) {
 			s.must(s.c.Shutdown())
 			s.settle()
-			s.c.SetTimeouts(conn.Timeouts{Idle: 10 * time.Millisecond, Linger: 600 * time.Millisecond})
+			s.c.SetTimeouts(conn.Timeouts{Idle: 10 * time.Millisecond, Linger: 400 * time.Millisecond})
 		},
 	}
 	for name, enter := range cases {
@@ -149,7 +149,7 @@ func TestDrainingWithAnIdleTimeoutDoesNotSpin(t *testing.T) {
 			each(t, func(t *testing.T, network string) {
 				h := hooks{established: func(c *conn.Stream) { c.AddRef() }}
 				rec := newRecorder(h.aside())
-				limits := conn.Timeouts{Idle: 10 * time.Millisecond, Write: 600 * time.Millisecond, Linger: 600 * time.Millisecond}
+				limits := conn.Timeouts{Idle: 10 * time.Millisecond, Write: 400 * time.Millisecond, Linger: 400 * time.Millisecond}
 				if name == "SetTimeouts while lingering" {
 					limits.Idle = -1
 				}

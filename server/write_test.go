@@ -198,7 +198,7 @@ func TestWritevOfThousands(t *testing.T) {
 
 // DESIGN: each Send, Write or Writev is atomic and ordered, under concurrent writers.
 func TestConcurrentWritersTearNothing(t *testing.T) {
-	const writers, messages = 6, 150
+	const writers, messages = 6, 80
 	each(t, func(t *testing.T, network string) {
 		rec := newRecorder(hooks{established: func(c *conn.Stream) { c.AddRef() }})
 		f := start(t, network, rec, tracked, func(c *server.Config) {

@@ -46,6 +46,7 @@ const (
 // turn counts what a dispatch has done.
 type turn struct {
 	operations, received, sent int
+	heard                      bool // input was looked at
 }
 
 func (t *turn) over(budget int) bool {
@@ -133,7 +134,7 @@ func (c *Conn) dispatchLocked() {
 		}
 		t.operations++
 		if w == doRead || w == doCut || w == doEOF || w == doProbe {
-			c.flags.clear(hearFirst)
+			t.heard = true
 		}
 		c.do(w, t)
 	}
@@ -150,8 +151,12 @@ func (c *Conn) yieldLocked(t *turn) bool {
 	if (c.state == Open || c.state == Draining) && c.flags.has(writable) && c.reason.clean() && c.canFlushLocked() {
 		c.flushLocked(t)
 	}
-	c.flags.clear(dispatching | posted)
-	c.flags.set(hearFirst) // one who writes from completions for ever must hear the peer
+	// One who writes from completions for ever must hear the peer, and one whose peer
+	// never stops sending must have his completions: they take turns.
+	c.flags.clear(dispatching | posted | hearFirst)
+	if !t.heard {
+		c.flags.set(hearFirst)
+	}
 	if c.nextLocked() == nothing || c.kickLocked() {
 		return true
 	}
@@ -322,10 +327,13 @@ func (c *Conn) nextOfEndLocked() work {
 }
 
 // unwantedLocked is the seed's rule: nobody refers to the connection and nothing is
-// pending on it. (Output, completions and posts were ruled out before.)
+// pending on it. (Output and completions were ruled out before.)
 func (c *Conn) unwantedLocked() bool {
-	return c.refs.Load() == 0 && c.read.kind == readNone &&
-		(c.ext == nil || c.ext.gate == nil || c.ext.gate.readers.Load() == 0)
+	if c.refs.Load() != 0 || c.read.kind != readNone {
+		return false
+	}
+	x := c.ext
+	return x == nil || len(x.posts) == 0 && (x.gate == nil || x.gate.readers.Load() == 0)
 }
 
 func (c *Conn) do(w work, t *turn) {
