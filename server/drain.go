@@ -23,8 +23,9 @@ func (e *ShutdownError) Error() string {
 
 // The drain's course.
 const (
-	drainLook   = 250 * time.Millisecond // between looks at the connections
-	drainQuiet  = 4                      // looks without a byte until a connection counts as quiet
+	drainLook   = 250 * time.Millisecond // between looks at the connections, at most
+	drainLooks  = 64                     // looks there are at least
+	drainQuiet  = time.Second            // without a byte until a connection counts as quiet
 	evictFrom   = 0.75                   // of the time: from here on the rest are shut down …
 	evictWithin = 0.15                   // … evenly over this part of it
 	abortGrace  = 2 * time.Second        // for callbacks to return after the abort
@@ -99,9 +100,13 @@ func (s *Server) drain(ctx context.Context) (aborted int) {
 	if deadline, ok := ctx.Deadline(); ok {
 		total = time.Until(deadline)
 	}
-	look := time.NewTicker(drainLook)
+	interval := drainLook
+	if total > 0 {
+		interval = max(min(total/drainLooks, drainLook), drainLook/16)
+	}
+	look := time.NewTicker(interval)
 	defer look.Stop()
-	evict := eviction{}
+	evict := eviction{quiet: int((drainQuiet + interval - 1) / interval)}
 	for s.places.any() {
 		select {
 		case <-s.places.empty:
@@ -129,6 +134,7 @@ func progress(passed, total time.Duration) float64 {
 
 // eviction shuts connections down in the course of a drain.
 type eviction struct {
+	quiet   int // looks without a byte until a connection counts as quiet
 	total   int // connections when evicting began
 	evicted int
 }
@@ -147,7 +153,7 @@ func (v *eviction) look(s *Server, progress float64) {
 		if c.State() == conn.Draining {
 			continue
 		}
-		quiet := e.Quiet() >= drainQuiet
+		quiet := e.Quiet() >= v.quiet
 		if !quiet && allowed <= 0 {
 			continue
 		}

@@ -440,3 +440,41 @@ func TestQueuedBufferCannotBeChanged(t *testing.T) {
 		}
 	})
 }
+
+// DESIGN: OnWriteCompletionError is for what wasn't wholly sent: a Send that the kernel took
+// from the caller's goroutine completes, whatever comes after it.
+func TestSentBytesAreNotReportedAsFailed(t *testing.T) {
+	each(t, func(t *testing.T, network string) {
+		h := hooks{established: func(c *conn.Stream) { c.AddRef() }}
+		rec := newRecorder(h)
+		f := start(t, network, rec, tracked, loops(t, 1))
+		f.dial()
+		p := f.dial()
+		other, j := rec.next(t, 0), rec.next(t, 1)
+		begun, over := make(chan struct{}), make(chan struct{})
+		if err := other.stream.Post(func(*conn.Stream) {
+			close(begun)
+			<-over
+		}); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, begun, "the loop being busy")
+		p.writeString("x") // an event of the connection is waiting from here on
+		if err := j.stream.Send([]byte("sent and unread")); err != nil {
+			t.Fatal(err)
+		}
+		p.expect("sent")
+		if network == "tcp" {
+			p.reset()
+		} else {
+			p.Close()
+		}
+		close(over)
+		rec.ended(t, j)
+		other.stream.Release()
+		j.stream.Release()
+		if got := rec.released(t, j); got.count[cbWritten] != 1 || got.count[cbWriteError] != 0 || got.reason != conn.ReasonReset {
+			t.Errorf("ended with %v, %v", got.reason, got.count)
+		}
+	})
+}
