@@ -136,6 +136,7 @@ func TestDrainingWithAnIdleTimeoutDoesNotSpin(t *testing.T) {
 		"lingering": func(s *scene) { s.must(s.c.Shutdown()) },
 		"flushing": func(s *scene) {
 			s.block()
+			s.c.SetTimeouts(conn.Timeouts{Idle: 10 * time.Millisecond})
 			s.must(s.c.Shutdown())
 		},
 		"SetTimeouts while lingering": func(s *scene) {
@@ -150,8 +151,8 @@ func TestDrainingWithAnIdleTimeoutDoesNotSpin(t *testing.T) {
 				h := hooks{established: func(c *conn.Stream) { c.AddRef() }}
 				rec := newRecorder(h.aside())
 				limits := conn.Timeouts{Idle: 10 * time.Millisecond, Write: 400 * time.Millisecond, Linger: 400 * time.Millisecond}
-				if name == "SetTimeouts while lingering" {
-					limits.Idle = -1
+				if name != "lingering" {
+					limits.Idle = -1 // it's set when the connection is where it should be
 				}
 				f := start(t, network, rec, tight, side, loops(t, 1), timeouts(limits))
 				s := &scene{t: t, f: f, p: f.dial(smallReceive)}
