@@ -35,6 +35,9 @@ func (c *Conn) Send(p []byte) error {
 		if kept := c.keptLocked(); kept != nil {
 			kept.AppendCopy(k, c.shard.env.Allocator, p, false, true)
 		}
+		if sent > 0 && sent == len(p) {
+			c.consumeLocked(k, 0) // it's done, whatever becomes of the connection now
+		}
 	}
 	c.queuedLocked(k)
 	return nil
