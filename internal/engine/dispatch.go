@@ -369,12 +369,11 @@ func (c *Conn) do(w work, t *turn) {
 		c.finishSendLocked()
 	case doBlocked:
 		c.flags.set(blocked)
-		c.flags.clear(refused)
 		c.leave()
 		c.shard.env.Consumer.WriteBlocked(c)
 		c.enter()
 	case doReady:
-		c.flags.clear(blocked)
+		c.flags.clear(blocked | refused)
 		c.leave()
 		c.shard.env.Consumer.WriteReady(c)
 		c.enter()

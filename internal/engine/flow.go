@@ -197,8 +197,8 @@ func (c *Conn) nextOfFlowLocked() work {
 	case c.state != Open || !c.flags.has(established):
 	case !c.flags.has(blocked) && (level > c.flow.High && !c.flags.has(writable) || c.flags.has(refused)):
 		return doBlocked
-	case c.flags.has(blocked) && level <= c.flow.Low:
-		return doReady
+	case c.flags.has(blocked) && level <= c.flow.Low && (!c.flags.has(refused) || !c.hasOutputLocked()):
+		return doReady // with everything sent, what was refused has room
 	}
 	if x := c.ext; x != nil && x.gate != nil && level <= c.flow.Low && x.gate.high.Load() {
 		return doUngate
