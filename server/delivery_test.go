@@ -3,7 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -333,7 +333,7 @@ func TestPushingAtEachOther(t *testing.T) {
 				}
 			},
 		})
-		f := start(t, network, rec)
+		f := start(t, network, rec, production)
 		p := f.dial()
 		j := rec.next(t, 0)
 		serverPush := spawn("the server's pushing", func() error {
@@ -373,41 +373,46 @@ func TestPushingAtEachOther(t *testing.T) {
 // DESIGN: Shutdown flushes while it already discards input: a peer that doesn't read until
 // its own write is done would deadlock us otherwise.
 func TestShutdownOfABlockingEchoPeer(t *testing.T) {
-	ends := map[string]func(f *fixture, c *conn.Stream) error{
-		"Stream": func(_ *fixture, c *conn.Stream) error { return c.Shutdown() },
-		"Server": func(f *fixture, _ *conn.Stream) error {
-			ctx, cancel := context.WithTimeout(context.Background(), failSafe)
-			defer cancel()
-			f.stopped = true
-			return f.srv.Shutdown(ctx)
-		},
+	const size = 16 << 20
+	x := newText(36)
+	rec := newRecorder(echoing())
+	options := conn.SocketOptions{SendBuffer: 64 << 10, ReceiveBuffer: 64 << 10}
+	f := start(t, "tcp", rec, func(c *server.Config) {
+		c.Listeners[0].Options = options
+		c.Listeners = append(c.Listeners, server.Listener{Name: "file", Network: "unix", Address: socketPath(t), Options: options})
+	})
+	var clients []*job
+	blockingEcho := func(listener string) *journal {
+		bound := f.srv.Addrs()[listener][0]
+		p := dial(t, bound.Network(), bound.String(), smallReceive, mediumSend)
+		clients = append(clients, spawn("a client", func() error {
+			if err := x.writeTo(p, size); err != nil {
+				return err
+			}
+			n, err := x.readFrom(p, -1)
+			p.Close()
+			if err == nil && n < 64<<10 {
+				err = fmt.Errorf("only %d bytes of echo arrived", n)
+			}
+			return err
+		}))
+		j := rec.next(t, len(clients)-1)
+		rec.seen(t, j, cbBlocked, 1)
+		return j
 	}
-	for name, end := range ends {
-		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, network string) {
-				const size = 16 << 20
-				x := newText(36)
-				rec := newRecorder(echoing())
-				f := start(t, network, rec, func(c *server.Config) {
-					c.Listeners[0].Options = conn.SocketOptions{SendBuffer: 64 << 10, ReceiveBuffer: 64 << 10}
-				})
-				p := f.dial(smallReceive, mediumSend)
-				writing := spawn("writing", func() error { return x.writeTo(p, size) })
-				j := rec.next(t, 0)
-				rec.seen(t, j, cbBlocked, 1)
-				ending := spawn("ending", func() error { return end(f, j.stream) })
-				writing.wait(t)
-				n, err := x.readFrom(p, -1)
-				if err != nil && !errors.Is(err, io.EOF) {
-					t.Fatalf("after %d bytes of echo: %v", n, err)
-				}
-				if n < 64<<10 {
-					t.Errorf("only %d bytes of echo arrived", n)
-				}
-				p.Close()
-				ending.wait(t)
-				rec.released(t, j)
-			})
-		})
+	// One by one …
+	for _, listener := range []string{"main", "file"} {
+		j := blockingEcho(listener)
+		if err := j.stream.Shutdown(); err != nil {
+			t.Error(err)
+		}
+		rec.released(t, j)
+	}
+	// … and all at the server's end.
+	blockingEcho("main")
+	blockingEcho("file")
+	f.stop()
+	for _, c := range clients {
+		c.wait(t)
 	}
 }

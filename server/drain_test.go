@@ -13,15 +13,23 @@ import (
 )
 
 // DESIGN: draining: one that has been quiet for a second is shut down; its peer sees a clean
-// end.
+// end. A handshake that stalls is as quiet as any.
 func TestDrainShutsQuietConnectionsDown(t *testing.T) {
 	rec := newRecorder(echoing())
-	f := start(t, "tcp", rec, func(c *server.Config) {
-		c.Listeners = append(c.Listeners, server.Listener{Name: "file", Network: "unix", Address: socketPath(t)})
+	f := start(t, "tcp", rec, timeouts(conn.Timeouts{Linger: failSafe}), func(c *server.Config) {
+		c.Listeners = append(c.Listeners,
+			server.Listener{Name: "file", Network: "unix", Address: socketPath(t)},
+			server.Listener{Name: "session", Network: "tcp", Address: "127.0.0.1:0", Sessions: &xorSessions{}})
 	})
 	var all []*job
-	for _, p := range []*peer{f.dial(), dial(t, "unix", f.srv.Addrs()["file"][0].String())} {
-		p.echo("before")
+	for _, l := range []string{"main", "file", "session"} {
+		bound := f.srv.Addrs()[l][0]
+		p := dial(t, bound.Network(), bound.String())
+		if l == "session" {
+			p.writeString("SLU")
+		} else {
+			p.echo("before")
+		}
 		all = append(all, spawn("a quiet client", func() error {
 			n, err := io.Copy(io.Discard, p)
 			if n > 0 {
@@ -31,11 +39,14 @@ func TestDrainShutsQuietConnectionsDown(t *testing.T) {
 			return err
 		}))
 	}
+	rec.await(t, "three connections", func() bool { return rec.fds == 3 })
 	f.stop()
-	for i, j := range all {
+	for _, j := range all {
 		j.wait(t)
-		if got := rec.released(t, rec.next(t, i)); got.reason != conn.ReasonDrain {
-			t.Errorf("ended with %v", got.reason)
+	}
+	for name, l := range f.srv.Stats().Listeners {
+		if l.Closed[conn.ReasonDrain] != 1 {
+			t.Errorf("%s: closed for %v", name, l.Closed)
 		}
 	}
 }
@@ -281,7 +292,7 @@ func TestConnections(t *testing.T) {
 		for c := range f.srv.Connections() {
 			c.Abort(nil)
 		}
-		for i := range clients {
+		for i := range clients + 1 {
 			rec.released(t, rec.next(t, i))
 		}
 		for range f.srv.Connections() {

@@ -24,7 +24,7 @@ func tight(c *server.Config) { c.Listeners[0].Options.SendBuffer = 64 << 10 }
 
 // sending makes hooks that queue more than the client takes, if the kernel is tight.
 func sending() hooks {
-	b := make([]byte, 600<<10)
+	b := make([]byte, 300<<10)
 	return hooks{established: func(c *conn.Stream) {
 		c.Read()
 		_ = c.Send(b)

@@ -87,6 +87,7 @@ type journal struct {
 	reset   error
 	lost    error // of the first OnReadCompletionError or OnWriteCompletionError
 	inside  string
+	up      bool // OnConnectionEstablished has returned
 	blocked bool
 }
 
@@ -136,6 +137,7 @@ func (r *recorder) enter(id uint64, c *conn.Stream, name string, more func(*jour
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		j.inside = ""
+		j.up = j.up || name == cbEstablished
 		r.wakeLocked()
 	}
 }
@@ -196,8 +198,17 @@ func (r *recorder) await(t testing.TB, what string, cond func() bool) {
 	}
 }
 
-// next waits for connection number i, in the order of their first callbacks.
+// next waits until connection number i, in the order of their first callbacks, has been
+// established: the hook has returned.
 func (r *recorder) next(t testing.TB, i int) *journal {
+	t.Helper()
+	j := r.arrived(t, i)
+	r.await(t, fmt.Sprintf("connection number %d being established", i), func() bool { return j.up })
+	return j
+}
+
+// arrived is next, but the hook may not have returned.
+func (r *recorder) arrived(t testing.TB, i int) *journal {
 	t.Helper()
 	var j *journal
 	r.await(t, fmt.Sprintf("connection number %d", i), func() bool {

@@ -122,7 +122,7 @@ func TestSessionEnds(t *testing.T) {
 					f := start(t, network, rec, sessions(&xorSessions{oneEach: oneEach}), loops(t, 1))
 					p := f.dial()
 					p.writeString("SLUICE0")
-					rec.next(t, 0)
+					rec.arrived(t, 0)
 					q := &xorPeer{p, '0'}
 					var want []byte
 					for i := range 20 {

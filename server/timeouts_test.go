@@ -26,7 +26,7 @@ func (f *fixture) after(d time.Duration) {
 
 // DESIGN: an idle time-out closes; traffic in either direction puts it off.
 func TestIdleTimeout(t *testing.T) {
-	const idle = 250 * time.Millisecond
+	const idle = 150 * time.Millisecond
 	each(t, func(t *testing.T, network string) {
 		rec := newRecorder(echoing())
 		f := start(t, network, rec, timeouts(conn.Timeouts{Idle: idle}))
@@ -132,44 +132,49 @@ func TestSlowReaderLives(t *testing.T) {
 // DESIGN: time-outs are served by one timer, which doesn't go off for what is over: a
 // connection that's draining isn't woken by the idle time-out it no longer has.
 func TestDrainingWithAnIdleTimeoutDoesNotSpin(t *testing.T) {
-	cases := map[string]func(s *scene){
-		"lingering": func(s *scene) { s.must(s.c.Shutdown()) },
-		"flushing": func(s *scene) {
-			s.block()
-			s.c.SetTimeouts(conn.Timeouts{Idle: 10 * time.Millisecond})
+	const idle, long = 10 * time.Millisecond, 400 * time.Millisecond
+	all := []func(s *scene){
+		func(s *scene) { // lingering
+			s.c.SetTimeouts(conn.Timeouts{Idle: idle})
 			s.must(s.c.Shutdown())
 		},
-		"SetTimeouts while lingering": func(s *scene) {
+		func(s *scene) { // flushing
+			s.block()
+			s.c.SetTimeouts(conn.Timeouts{Idle: idle})
+			s.must(s.c.Shutdown())
+		},
+		func(s *scene) { // the idle time-out comes while lingering
 			s.must(s.c.Shutdown())
 			s.settle()
-			s.c.SetTimeouts(conn.Timeouts{Idle: 10 * time.Millisecond, Linger: 400 * time.Millisecond})
+			s.c.SetTimeouts(conn.Timeouts{Idle: idle})
 		},
 	}
-	for name, enter := range cases {
-		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, network string) {
-				h := hooks{established: func(c *conn.Stream) { c.AddRef() }}
-				rec := newRecorder(h.aside())
-				limits := conn.Timeouts{Idle: 10 * time.Millisecond, Write: 400 * time.Millisecond, Linger: 400 * time.Millisecond}
-				if name != "lingering" {
-					limits.Idle = -1 // it's set when the connection is where it should be
-				}
-				f := start(t, network, rec, tight, side, loops(t, 1), timeouts(limits))
-				s := &scene{t: t, f: f, p: f.dial(smallReceive)}
-				s.j = rec.next(t, 0)
-				s.c = s.j.stream
-				s.c.SetTimeouts(limits)
-				enter(s)
-				before := f.dispatches()
-				rec.ended(t, s.j)
-				if n := f.dispatches() - before; n > 40 {
-					t.Errorf("%d dispatches while nothing happened", n)
-				}
-				s.c.Release()
-				rec.released(t, s.j)
-			})
-		})
-	}
+	each(t, func(t *testing.T, network string) {
+		h := hooks{established: func(c *conn.Stream) { c.AddRef() }}
+		rec := newRecorder(h.aside())
+		f := start(t, network, rec, tight, side, loops(t, 1), timeouts(conn.Timeouts{Idle: -1, Write: long, Linger: long}))
+		var scenes []*scene
+		for i := range all {
+			s := &scene{t: t, f: f, p: f.dial(smallReceive)}
+			s.j = rec.next(t, i)
+			s.c = s.j.stream
+			scenes = append(scenes, s)
+		}
+		for i, enter := range all {
+			enter(scenes[i])
+		}
+		before := f.dispatches()
+		for _, s := range scenes {
+			rec.ended(t, s.j)
+		}
+		if n := f.dispatches() - before; n > 60 {
+			t.Errorf("%d dispatches while nothing happened", n)
+		}
+		for _, s := range scenes {
+			s.c.Release()
+			rec.released(t, s.j)
+		}
+	})
 }
 
 // DESIGN: the write time-out is for output that's queued: once all is sent, an out-of-band

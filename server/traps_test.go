@@ -260,7 +260,7 @@ func TestStormOfConnections(t *testing.T) {
 	const clients, cycles = 8, 120
 	each(t, func(t *testing.T, network string) {
 		rec := newRecorder(echoing())
-		f := start(t, network, rec)
+		f := start(t, network, rec, production)
 		var wg sync.WaitGroup
 		for i := range clients {
 			wg.Go(func() {

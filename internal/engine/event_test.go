@@ -139,6 +139,43 @@ func TestSocketErrorIsKept(t *testing.T) {
 	})
 }
 
+// DESIGN, One lock: the loop doesn't wait for a holder of the lock: it leaves the events
+// to him and goes on, and he kicks.
+func TestEventWhileTheLockIsHeld(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		s, c := k.connect()
+		_, other := k.connect()
+		s.room = 0
+		must(t, c.Send([]byte("blocked")))
+		must(t, c.Read())
+		k.settle()
+		held, letGo, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		s.hold = func() {
+			close(held)
+			<-letGo
+		}
+		go func() {
+			defer close(done)
+			_, _ = c.AtMark()
+		}()
+		receive(t, held, "the lock")
+		s.in, s.room = []byte("x"), 100
+		k.event(s, reactor.In)
+		k.event(s, reactor.Out)
+		if k.turn() || len(s.recvs) != 0 {
+			t.Error("the loop went in")
+		}
+		must(t, other.Send([]byte("meanwhile"))) // the loop isn't waiting
+		close(letGo)
+		receive(t, done, "the holder")
+		k.settle()
+		k.user.want(c, "read 1")
+		if string(s.out) != "blocked" {
+			t.Errorf("sent %q", s.out)
+		}
+	})
+}
+
 // A register that fails: the connection was never established.
 func TestRegisterThatFails(t *testing.T) {
 	drive(t, setup{}, func(k *kit) {
@@ -166,6 +203,23 @@ func TestAbortInCreated(t *testing.T) {
 		k.accept(s)
 		if c := k.conn(s); c.State() != engine.Released || s.linger != "on 0" {
 			t.Errorf("state %v, linger %q", c.State(), s.linger)
+		}
+	})
+}
+
+// Env.Refuse: those that are on their way when a drain has run out of time are reset.
+func TestRefuse(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		_, before := k.connect()
+		k.env.Refuse.Store(true)
+		s := k.kernel.socket()
+		k.accept(s)
+		counts := k.env.Counts()
+		if n := counts.Closed(engine.ReasonDrainAbort); n != 1 || s.linger != "on 0" {
+			t.Errorf("%d connections refused, closed with linger %q", n, s.linger)
+		}
+		if before.State() != engine.Open || k.accepted() != 1 {
+			t.Errorf("%d connections were told of, the first is %v", k.accepted(), before.State())
 		}
 	})
 }

@@ -219,6 +219,42 @@ func TestBlockedOutputIsCompact(t *testing.T) {
 	}
 }
 
+// DESIGN, Flow: OnWriteReady means that there's room. A consumer that goes on writing then,
+// however small its pieces are, doesn't keep its loop busy while nothing can be sent.
+func TestRefusedWritesDoNotSpin(t *testing.T) {
+	for _, size := range []int{0, 1, 30} {
+		for _, track := range []bool{false, true} {
+			drive(t, setup{env: &engine.Env{Track: track, Flow: engine.Flow{High: 9000, Low: 8000, MaxPending: 10_000}}}, func(k *kit) {
+				s, c := k.connect()
+				s.room = 0
+				piece := k.buffer(string(text(size)))
+				defer piece.Release()
+				fill := func(c *engine.Conn) {
+					for range 1000 {
+						if c.Write(piece) != nil {
+							return
+						}
+					}
+				}
+				k.user.ready = fill
+				must(t, c.Send([]byte("first")))
+				k.settle()
+				fill(c)
+				k.settle() // or fails, if the loop wakes itself for ever
+				if n := len(k.user.log(c)); n > 20 {
+					t.Errorf("size %d, track %t: %d callbacks, and nothing was sent", size, track, n)
+				}
+				k.user.ready = nil
+				s.room = math.MaxInt
+				k.fire(s, reactor.Out)
+				if n := c.Pending(); n != 0 {
+					t.Errorf("%d bytes are pending", n)
+				}
+			})
+		}
+	}
+}
+
 // A snapshot: what's done to a buffer after Write doesn't change what's sent.
 func TestWriteTakesASnapshot(t *testing.T) {
 	drive(t, setup{}, func(k *kit) {

@@ -54,6 +54,7 @@ type socket struct {
 	oob     []byte
 	oobErr  sys.Errno
 	atMark  bool
+	hold    func() // called by AtMark, with the connection's lock held
 	soError sys.Errno
 
 	// What was sent, and how it may be.
@@ -174,8 +175,12 @@ func (k *kernel) Readable(fd int) bool {
 
 func (k *kernel) AtMark(fd int) (bool, sys.Errno) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.of(fd, "sockatmark").atMark, 0
+	s := k.of(fd, "sockatmark")
+	k.mu.Unlock()
+	if s.hold != nil {
+		s.hold()
+	}
+	return s.atMark, 0
 }
 
 // take decides what a send of n bytes moves.

@@ -124,6 +124,7 @@ type kit struct {
 	acceptor *engine.Acceptor
 	listener int
 	stopped  chan error
+	spawned  []func() // and not started
 }
 
 // drive runs body as the loop of a listener. At the end the loop is stopped; nothing
@@ -138,7 +139,6 @@ func drive(t testing.TB, s setup, body func(k *kit)) {
 	if s.noPlace {
 		k.policy.places = 0
 	}
-	var spawned []func()
 	loops, opened := 1, 0
 	if s.deadLoop {
 		loops = 2
@@ -154,7 +154,7 @@ func drive(t testing.TB, s setup, body func(k *kit)) {
 			},
 			Kernel: k.kernel,
 			Clock:  k.clock,
-			Spawn:  func(f func()) { spawned = append(spawned, f) },
+			Spawn:  func(f func()) { k.spawned = append(k.spawned, f) },
 		},
 	})
 	must(t, err)
@@ -176,7 +176,9 @@ func drive(t testing.TB, s setup, body func(k *kit)) {
 		body(k)
 		k.stop()
 	}
-	for _, f := range slices.Backward(spawned) { // the dead loop first
+	loop := k.spawned
+	k.spawned = nil
+	for _, f := range slices.Backward(loop) { // the dead loop first
 		f()
 	}
 	must(t, receive(t, k.stopped, "Terminate"))

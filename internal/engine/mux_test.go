@@ -93,8 +93,25 @@ func TestMuxLogsAPollerThatFails(t *testing.T) {
 		}},
 	})
 	must(t, err)
+	told := 0
+	cancel := m.OnError(func(string, error) { t.Error("told after cancel") })
+	m.OnError(func(message string, err error) {
+		if told++; !strings.Contains(message, "event loop") || !strings.Contains(err.Error(), "broken") {
+			t.Errorf("told of %q: %v", message, err)
+		}
+	})
+	cancel()
+	select {
+	case <-m.Failed():
+		t.Error("failed before it was started")
+	default:
+	}
 	must(t, m.Run())
+	receive(t, m.Failed(), "Failed")
 	must(t, m.Terminate())
+	if told != 1 {
+		t.Errorf("told of %d failures", told)
+	}
 	if got := log.String(); !strings.Contains(got, "an event loop has failed") || !strings.Contains(got, "broken") {
 		t.Errorf("the log: %s", got)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/sluice-net/sluice/buffers"
@@ -23,6 +24,8 @@ type session struct {
 	closes   int
 	aborts   int
 	startErr error
+	opened   func() // called by Open
+	hoards   bool   // consumes nothing
 }
 
 type sessions struct {
@@ -49,6 +52,12 @@ func (s *session) Start(h engine.SessionHost) error {
 }
 
 func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
+	if s.opened != nil {
+		s.opened()
+	}
+	if s.hoards {
+		return nil
+	}
 	put := func(q *buffers.Chain, p string) { q.AppendCopy(nil, s.host.Allocator(), []byte(p), false, false) }
 	if s.more > 0 {
 		s.more--
@@ -355,6 +364,56 @@ func TestNoOOBInASession(t *testing.T) {
 		_, c := k.connectSession()
 		if err := c.SendOOB('!'); !errors.Is(err, engine.ErrMode) {
 			t.Errorf("%v, want ErrMode", err)
+		}
+	})
+}
+
+// A panic in a session is what a peer has brought about: that connection only.
+func TestSessionThatPanics(t *testing.T) {
+	f := &sessions{}
+	withSessions(t, false, f, func(k *kit) {
+		_, bystander := k.connectSession()
+		s, c := k.connectSession()
+		must(t, c.Read())
+		f.all[1].opened = func() { panic("a malformed record") }
+		k.deliver(s, "A")
+		if reason, err := c.Cause(); reason != engine.ReasonSession || !strings.Contains(err.Error(), "a malformed record") {
+			t.Errorf("cause %v: %v", reason, err)
+		}
+		if bystander.State() != engine.Open {
+			t.Errorf("another connection is %v", bystander.State())
+		}
+	})
+}
+
+// Ciphertext above 32 KiB that yields no plaintext closes the connection.
+func TestSessionThatHoards(t *testing.T) {
+	f := &sessions{}
+	withSessions(t, false, f, func(k *kit) {
+		s, c := k.connectSession()
+		must(t, c.Read())
+		f.all[0].hoards = true
+		n := 0
+		for ; n < 100 && c.State() == engine.Open; n++ {
+			k.deliver(s, string(text(1<<10)))
+		}
+		if reason, _ := c.Cause(); reason != engine.ReasonSession || n > 33 {
+			t.Errorf("cause %v after %d KiB", reason, n)
+		}
+	})
+}
+
+func TestSessionSpawns(t *testing.T) {
+	f := &sessions{}
+	withSessions(t, false, f, func(k *kit) {
+		k.connectSession()
+		ran := false
+		f.all[0].host.Spawn(func() { ran = true })
+		for _, g := range k.spawned {
+			g()
+		}
+		if !ran {
+			t.Error("what was spawned isn't the reactor's to start")
 		}
 	})
 }

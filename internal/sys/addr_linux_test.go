@@ -21,6 +21,7 @@ func TestAbstractNames(t *testing.T) {
 	}{
 		{"unnamed client", name + "a", ""},
 		{"named client", name + "b", name + "c"},
+		{"with a zero byte in it", name + "d\x00e", name + "f\x00"},
 		{"the longest", name + strings.Repeat("n", maxPath-len(name)-1), ""},
 	}
 	for _, tt := range tests {
@@ -36,6 +37,35 @@ func TestAbstractNames(t *testing.T) {
 				t.Error("an abstract name made a file")
 			}
 		})
+	}
+}
+
+// Kernel.Readable agrees with Recv.
+func TestReadable(t *testing.T) {
+	for _, kind := range pairs {
+		t.Run(kind.name, func(t *testing.T) {
+			a, b, c := kind.make(t)
+			if kernel.Readable(a) {
+				t.Error("readable, and there's nothing")
+			}
+			send(t, b, []byte("x"))
+			wait(t, a, unix.POLLIN)
+			if !kernel.Readable(a) {
+				t.Error("not readable, and there's a byte")
+			}
+			receive(t, a, make([]byte, 10))
+			if kernel.Readable(a) {
+				t.Error("readable after the last byte")
+			}
+			c.close(b)
+			wait(t, a, unix.POLLIN)
+			if !kernel.Readable(a) {
+				t.Error("not readable, and the end is there to read")
+			}
+		})
+	}
+	if kernel.Readable(1 << 20) {
+		t.Error("no descriptor, and readable")
 	}
 }
 
