@@ -217,6 +217,10 @@ func TestBlockedCallbackDoesNotBlockShutdown(t *testing.T) {
 	}
 	close(release)
 	rec.released(t, rec.next(t, 1))
+	// Shutdown has left that loop behind; its counters are true once it has ended.
+	if err := f.mux.Terminate(); err != nil {
+		t.Error(err)
+	}
 }
 
 // seed-contract.md: OnAllConnectionsAborted(n) after AbortAllConnections.

@@ -38,6 +38,7 @@ type fixture struct {
 	stopped  bool
 	stopGot  error
 	wantStop func(error) error // what Shutdown should return; nil: nil
+	mux      *conn.Mux         // nil: the server's own
 }
 
 // each runs a test on every kind of socket.
@@ -64,7 +65,7 @@ func start(t *testing.T, network string, rec *recorder, change ...func(*server.C
 	for _, ch := range change {
 		ch(&c)
 	}
-	f.alloc = c.Allocator
+	f.alloc, f.mux = c.Allocator, c.Mux
 	rec.alloc = c.Allocator
 	var err error
 	if f.srv, err = server.New(c); err != nil {

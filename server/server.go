@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/lock"
 )
 
 // Server accepts connections and calls back. It runs once: New, Start, Shutdown.
@@ -31,7 +31,7 @@ type Server struct {
 
 	// changing is held while Start or Shutdown change what's above. Callbacks may
 	// come meanwhile, so they never wait for it.
-	changing sync.Mutex
+	changing lock.Mutex
 
 	places *places
 	phase  atomic.Uint32 // serverState
