@@ -57,9 +57,6 @@ const (
 	Server = engine.Server
 )
 
-// ErrHandshaking is what Session.Open returns until the session is ready.
-var ErrHandshaking = engine.ErrHandshaking
-
 // LogCategories is a set of socket kinds whose connections' log can be switched off
 // (the seeds' LOG_TCP and LOG_LDS).
 type LogCategories uint8

@@ -161,14 +161,19 @@ func (e *endpoint) close(ctx context.Context) {
 func (e *endpoint) Admit() bool {
 	ok, report := e.s.places.admit()
 	if report {
-		e.s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "limit", e.s.config.MaxConnections)
-		e.s.control.post(func() { e.cb.OnMaximumConnections("") })
+		if e.mayLog() {
+			e.s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "limit", e.s.config.MaxConnections)
+		}
+		e.s.control.report(func() { e.cb.OnMaximumConnections("") })
 	}
 	return ok
 }
 
 // Placed implements engine.AcceptPolicy.
 func (e *endpoint) Placed() { e.s.places.placed() }
+
+// Displaced implements engine.AcceptPolicy.
+func (e *endpoint) Displaced() { e.s.leave() }
 
 // Cancel implements engine.AcceptPolicy.
 func (e *endpoint) Cancel() {
@@ -248,24 +253,23 @@ func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*c
 
 // Closed implements engine.Consumer. The older callback comes even if the newer one
 // panics; the engine sees the panic all the same.
-func (e *endpoint) Closed(c *engine.Conn, r engine.Reason) {
+func (e *endpoint) Closed(c *engine.Conn, r engine.Reason, established bool) {
 	e.s.held.Add(1)
 	e.s.leave()
+	if !established {
+		return
+	}
 	defer e.cb.OnConnectionClosed((*conn.Stream)(c))
 	e.cb.OnConnectionClosure((*conn.Stream)(c), r)
 }
 
 // Released implements engine.Consumer.
-func (e *endpoint) Released(c *engine.Conn, established bool) {
-	if established {
-		if e.s.held.Add(-1) == 0 {
-			select {
-			case e.s.freed <- struct{}{}:
-			default:
-			}
+func (e *endpoint) Released(c *engine.Conn) {
+	if e.s.held.Add(-1) == 0 {
+		select {
+		case e.s.freed <- struct{}{}:
+		default:
 		}
-	} else {
-		e.s.leave()
 	}
 	e.cb.OnSocketReleased((*conn.UserData)(c))
 }

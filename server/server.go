@@ -80,7 +80,7 @@ func New(c Config) (*Server, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	log := c.Logger
+	log := engine.ShieldLogger(c.Logger)
 	if c.Name != "" {
 		log = log.With("server", c.Name)
 	}

@@ -117,14 +117,14 @@ func (s *xorSession) Open(dst, src, reply *buffers.Chain, fin bool) error {
 			if fin {
 				return io.ErrUnexpectedEOF
 			}
-			return conn.ErrHandshaking
+			return nil
 		}
 		if string(hello[:6]) != "SLUICE" {
 			reply.AppendCopy(nil, a, []byte(nak), false, false)
 			return errHello
 		}
 		if s.config.slowly && !s.allowed.Load() {
-			return conn.ErrHandshaking
+			return nil
 		}
 		s.key, s.greeted = hello[6], true
 		src.Consume(nil, helloSize)
@@ -181,6 +181,7 @@ func (s *xorSession) CloseWrite(dst *buffers.Chain) error {
 	return nil
 }
 
+func (s *xorSession) Ready() bool    { return s.greeted }
 func (s *xorSession) Buffered() bool { return s.more }
 
 func (s *xorSession) Abort(error) {

@@ -15,8 +15,9 @@ type AcceptPolicy interface {
 	// Admit takes a place for one connection. After false the acceptor takes
 	// nothing more until Resume.
 	Admit() bool
-	// Placed: a connection has taken the place.
+	// Placed: a connection has taken the place; Displaced: it never began its life.
 	Placed()
+	Displaced()
 	// Cancel gives a place back that no connection took.
 	Cancel()
 	// AcceptFailed tells of a failure; after a fatal one the acceptor is closed.
@@ -226,8 +227,8 @@ func (a *Acceptor) place(fd int, peer Addr) {
 		to.AddLoad(1)
 	}
 	c := newAccepted(a.env.shards[to.Index()], fd, peer)
+	a.policy.Placed() // now: it may have left again when Post returns
 	if to == a.r {
-		a.policy.Placed()
 		to.Call(c)
 		return
 	}
@@ -235,8 +236,6 @@ func (a *Acceptor) place(fd int, peer Addr) {
 		a.r.Kernel().Close(fd)
 		to.AddLoad(-1)
 		a.env.shards[a.r.Index()].add(CountRejected, 1)
-		a.policy.Cancel()
-		return
+		a.policy.Displaced()
 	}
-	a.policy.Placed()
 }

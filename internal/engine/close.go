@@ -71,6 +71,7 @@ func (c *Conn) AbortFor(r Reason, cause error) {
 	c.mu.Lock()
 	if c.state == Open || c.state == Draining || c.state == Idle {
 		c.endLocked(r, "abort", cause)
+		c.dropReadsLocked() // if the peer was first, what it sent before isn't wanted any more
 	}
 	c.finish()
 }
@@ -86,11 +87,16 @@ func (c *Conn) drainLocked(r Reason) {
 	c.flags.clear(idleTimed)
 	c.dropReadsLocked()
 	if x := c.ext; x != nil {
-		c.holdGateLocked()
-		if s := x.session; s != nil && !s.ready {
-			// It never will be: there's nobody to receive what was written.
-			c.out.Release(nil)
-			s.kept.Release(nil)
+		if s := x.session; s != nil {
+			if s.fin {
+				c.flags.set(eof)
+			}
+			if !s.ready {
+				// It never will be: there's nobody to receive what was written.
+				c.out.Release(nil)
+				s.kept.Release(nil)
+				c.flags.clear(writeTimed | lastTry)
+			}
 		}
 	}
 }
@@ -167,6 +173,7 @@ func (c *Conn) openGatesLocked() {
 	if x == nil {
 		return
 	}
+	x.unheld = nil
 	old := c.setGateLocked(gateOff, nil)
 	var watchers []*Conn
 	if x.gate != nil {
@@ -195,7 +202,7 @@ func (c *Conn) closingStepLocked() {
 		}
 		c.closing = closeReads
 	case closeReads:
-		if told && c.reason.fromPeer() && (c.read.kind != readNone || c.failing() != nil) {
+		if told && c.reason.servesReads() && (c.read.kind != readNone || c.failing() != nil) {
 			c.failReadLocked()
 			return
 		}
@@ -219,9 +226,9 @@ func (c *Conn) closingStepLocked() {
 	case closeClosed:
 		c.closing = closeDone
 		c.consumeStartLocked()
+		r, err := c.reason, c.causeLocked()
+		c.leave()
 		if told {
-			r, err := c.reason, c.causeLocked()
-			c.leave()
 			c.log(slog.LevelDebug, "connection closed", func() []any {
 				attrs := []any{"reason", r.String()}
 				if err != nil {
@@ -229,9 +236,9 @@ func (c *Conn) closingStepLocked() {
 				}
 				return attrs
 			})
-			s.env.Consumer.Closed(c, r)
-			c.enter()
 		}
+		s.env.Consumer.Closed(c, r, told)
+		c.enter()
 	case closeNotBegun, closeDone:
 	}
 }
@@ -299,8 +306,7 @@ func (c *Conn) failLentLocked(b *buffers.Buffer, dir Direction, asked flags) {
 // releaseLocked is the very end.
 func (c *Conn) releaseLocked() {
 	c.becomeLocked(Released)
-	told := c.flags.has(established)
 	c.leave()
-	c.shard.env.Consumer.Released(c, told)
+	c.shard.env.Consumer.Released(c)
 	c.enter()
 }

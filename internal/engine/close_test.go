@@ -153,7 +153,7 @@ func TestOrderOfTheEnd(t *testing.T) {
 				}
 				c.Release()
 				k.settle()
-				k.user.want(c, append(e.told, "released true")...)
+				k.user.want(c, append(e.told, "released")...)
 			})
 		})
 	}
@@ -203,7 +203,7 @@ func TestMethodsOfAClosedConnection(t *testing.T) {
 		c.Release()
 		c.Release()
 		k.settle()
-		k.user.want(c, "closed local_abort", "released true")
+		k.user.want(c, "closed local_abort", "released")
 		if c.State() != engine.Released {
 			t.Errorf("the state is %v", c.State())
 		}
@@ -325,7 +325,7 @@ func TestAutoClose(t *testing.T) {
 		}
 		s.fin = true
 		k.fire(s, reactor.In)
-		k.user.want(c, "read 3", "read 4", "closed unreferenced", "released true")
+		k.user.want(c, "read 3", "read 4", "closed unreferenced", "released")
 		if got, want := k.kernel.ended(s), []string{"register", "shutdown", "deregister", "linger off", "close"}; !slices.Equal(got, want) {
 			t.Errorf("calls %q, want %q", got, want)
 		}

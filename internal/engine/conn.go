@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/lock"
 	"github.com/sluice-net/sluice/internal/reactor"
 	"github.com/sluice-net/sluice/internal/sys"
 )
@@ -30,7 +30,7 @@ type Conn struct {
 	calling bool // the consumer is being called
 
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex
 	fd      int32 // −1 once closed
 	flags   flags
 	state   State
@@ -222,7 +222,6 @@ func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
 	if attrs != nil {
 		all = append(all, attrs()...)
 	}
-	defer func() { _ = recover() }() // a handler that panics mustn't end what it's told of
 	l.Log(ctx, level, message, all...)
 }
 

@@ -35,10 +35,11 @@ type Consumer interface {
 	WriteReady(c *Conn)
 	// Reset precedes Closed if the peer or the network ended it.
 	Reset(c *Conn, err error)
-	// Closed: the descriptor is closed.
-	Closed(c *Conn, r Reason)
-	// Released is the last call. established tells whether Established was called.
-	Released(c *Conn, established bool)
+	// Closed: the descriptor is closed. established tells whether Established was
+	// called.
+	Closed(c *Conn, r Reason, established bool)
+	// Released is the last call.
+	Released(c *Conn)
 }
 
 // Direction of a failed operation.

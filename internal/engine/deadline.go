@@ -24,9 +24,13 @@ func (t Timeouts) withDefaults(base Timeouts) Timeouts {
 		if *f.d == 0 {
 			*f.d = f.base
 		}
+		*f.d = min(*f.d, forever)
 	}
 	return t
 }
+
+// forever is a time-out that never comes, and can be added to any time.
+const forever = 100 * 365 * 24 * time.Hour
 
 // progressBytes is what output must shrink by to count as progress, so that a drip
 // doesn't.
@@ -95,7 +99,7 @@ func (c *Conn) progressLocked(n int) {
 	d := &c.ext.deadline
 	d.flushed += n
 	switch {
-	case !c.hasOutputLocked():
+	case !c.canFlushLocked():
 		c.flags.clear(writeTimed | lastTry)
 	case d.flushed >= progressBytes:
 		d.stalled, d.flushed = c.shard.r.Now(), 0
@@ -109,7 +113,7 @@ func (c *Conn) mustArmLocked() bool {
 	switch {
 	case c.ext != nil && c.ext.deadline.armDue:
 		return true
-	case !c.flags.hasAny(writeTimed|writable) && c.timeoutsLocked().Write > 0 && c.hasOutputLocked():
+	case !c.flags.hasAny(writeTimed|writable) && c.timeoutsLocked().Write > 0 && c.canFlushLocked():
 		return true
 	default:
 		return c.state == Draining && c.flags&(finSent|eof|lingerTimed) == finSent && c.timeoutsLocked().Linger > 0
@@ -123,7 +127,7 @@ func (c *Conn) armLocked() {
 	d.armDue = false
 	now := c.shard.r.Now()
 	limits := c.timeoutsLocked()
-	if !c.flags.has(writeTimed) && limits.Write > 0 && c.hasOutputLocked() {
+	if !c.flags.has(writeTimed) && limits.Write > 0 && c.canFlushLocked() {
 		c.flags.set(writeTimed)
 		d.stalled, d.flushed = now, 0
 	}
@@ -137,20 +141,19 @@ func (c *Conn) armLocked() {
 func (c *Conn) setTimerLocked(now time.Duration) {
 	d := &c.ext.deadline
 	limits := c.timeoutsLocked()
-	next := time.Duration(-1)
+	next, found := forever, false
 	sooner := func(f flags, since, limit time.Duration) {
-		if due := since + limit; c.flags.has(f) && limit > 0 && (next < 0 || due < next) {
-			next = due
+		if c.flags.has(f) && limit > 0 {
+			next, found = min(next, since+limit-now), true
 		}
 	}
 	sooner(idleTimed, d.idleSince, limits.Idle)
 	sooner(writeTimed, d.stalled, limits.Write)
 	sooner(lingerTimed, d.lingering, limits.Linger)
-	if next < 0 {
-		return
+	if found {
+		d.timer.Target = c
+		c.shard.r.Arm(&d.timer, next)
 	}
-	d.timer.Target = c
-	c.shard.r.Arm(&d.timer, next-now)
 }
 
 // OnTimer implements reactor.TimerTarget.
@@ -167,12 +170,12 @@ func (c *Conn) OnTimer(*reactor.Timer) {
 		return c.flags.has(f) && limit > 0 && now-since >= limit
 	}
 	switch {
+	case over(lingerTimed, d.lingering, limits.Linger):
+		c.endLocked(ReasonLinger, "shutdown", errLinger)
 	case over(writeTimed, d.stalled, limits.Write):
 		// Try once more: the kernel may have had no memory, and no edge since.
 		c.flags.set(lastTry | writable)
 		d.armDue = true
-	case over(lingerTimed, d.lingering, limits.Linger):
-		c.endLocked(ReasonLinger, "shutdown", errLinger)
 	case c.state == Open && over(idleTimed, d.idleSince, limits.Idle):
 		c.flags.clear(idleTimed)
 		c.drainLocked(ReasonIdle)

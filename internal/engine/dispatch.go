@@ -221,18 +221,9 @@ func (c *Conn) nextLocked() work {
 		return doPosts
 	}
 	if !c.reason.clean() {
-		// The end is decided; what the peer sent before it is still good.
-		if c.reason.servesReads() && c.read.kind != readNone {
-			if c.canReadLocked() {
-				return doRead
-			}
-			if x != nil && x.session != nil && c.sessionHasWorkLocked() {
-				return doSession
-			}
-		}
-		return doClose
+		return c.nextOfFailureLocked()
 	}
-	if c.state == Open && f.has(oobDue|established) {
+	if c.state == Open && f.has(oobDue|established) && (x == nil || x.session == nil) {
 		return doOOB // before a read passes the mark, and the kernel drops it
 	}
 	mayRead := c.canReadLocked()
@@ -253,7 +244,7 @@ func (c *Conn) nextLocked() work {
 		return doFlush
 	}
 	// A peer that keeps sending must not keep these from happening.
-	if f.has(finWanted) && !f.has(finSent) && !c.hasOutputLocked() {
+	if f.has(finWanted) && !f.has(finSent) && !c.hasOutputLocked() && !c.handshakingLocked() {
 		return doFIN
 	}
 	if w := c.nextOfFlowLocked(); w != nothing {
@@ -273,6 +264,29 @@ func (c *Conn) nextLocked() work {
 		return w
 	}
 	return c.nextOfEndLocked()
+}
+
+// nextOfFailureLocked is the part of nextLocked for a connection whose end is decided. What
+// the peer sent before is still good.
+func (c *Conn) nextOfFailureLocked() work {
+	x := c.ext
+	if c.reason.servesReads() && c.state == Open {
+		if c.hasPlaintextLocked() && x.session.ready && !c.flags.has(established) {
+			return doEstablish
+		}
+		if c.read.kind != readNone {
+			if c.canReadLocked() {
+				return doRead
+			}
+			if x != nil && x.session != nil && c.sessionHasWorkLocked() {
+				return doSession
+			}
+		}
+	}
+	if c.hasPostsLocked() {
+		return nothing // they came in this dispatch, and run in the next
+	}
+	return doClose
 }
 
 // nextOfInputLocked is the part of nextLocked about the end of the input.
@@ -317,8 +331,15 @@ func (c *Conn) nextOfEndLocked() work {
 	if c.hasOutputLocked() {
 		return nothing
 	}
-	if c.flags.has(eof|finSent) && !c.hasPlaintextLocked() {
-		return doClose // both halves are closed and flushed
+	if c.flags.has(eof|finSent) && !c.hasPlaintextLocked() { // both halves are closed and flushed
+		switch {
+		case !c.hasPostsLocked():
+			return doClose
+		case c.state == Open:
+			return doShutdown // no more of them
+		default:
+			return nothing
+		}
 	}
 	if c.state == Open && c.flags.has(established) && c.unwantedLocked() {
 		return doShutdown
@@ -332,8 +353,12 @@ func (c *Conn) unwantedLocked() bool {
 	if c.refs.Load() != 0 || c.read.kind != readNone {
 		return false
 	}
-	x := c.ext
-	return x == nil || len(x.posts) == 0 && (x.gate == nil || x.gate.readers.Load() == 0)
+	return !c.hasPostsLocked() && (c.ext == nil || c.ext.gate == nil || c.ext.gate.readers.Load() == 0)
+}
+
+// hasPostsLocked reports whether posts that were accepted wait to be run, which they must.
+func (c *Conn) hasPostsLocked() bool {
+	return c.ext != nil && len(c.ext.posts) > 0 && c.flags.has(established)
 }
 
 func (c *Conn) do(w work, t *turn) {
@@ -427,7 +452,7 @@ func (c *Conn) finish() {
 		if c.nextLocked() == doRelease {
 			c.becomeLocked(Released)
 			c.mu.Unlock()
-			c.shard.env.Consumer.Released(c, c.wasEstablished())
+			c.shard.env.Consumer.Released(c)
 			return
 		}
 	}

@@ -96,8 +96,8 @@ func (p *proxy) Read(c *engine.Conn, b *buffers.Buffer) {
 	_ = c.Read()
 }
 
-func (p *proxy) ClientClose(c *engine.Conn)             { _ = p.of(c).ShutdownSend() }
-func (p *proxy) Closed(c *engine.Conn, _ engine.Reason) { c.Release() }
+func (p *proxy) ClientClose(c *engine.Conn)                     { _ = p.of(c).ShutdownSend() }
+func (p *proxy) Closed(c *engine.Conn, _ engine.Reason, _ bool) { c.Release() }
 
 // DESIGN, Flow: a read gate works across reactors, without a lost wake-up, and bounds
 // what's between the two.

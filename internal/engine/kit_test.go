@@ -101,11 +101,12 @@ func (broken) Wait(func(int, reactor.Events) bool) error { return errors.New("br
 
 // setup is what a test may want otherwise.
 type setup struct {
-	env      *engine.Env // nil: the zero value
-	budget   int
-	noPlace  bool           // the acceptor is refused its first place
-	deadLoop bool           // there's a second loop, which has ended; connections go to both
-	buffers  buffers.Config // of the allocator
+	env       *engine.Env // nil: the zero value
+	budget    int
+	noPlace   bool // the acceptor is refused its first place
+	deadLoop  bool // there's a second loop, which has failed
+	placement reactor.Placement
+	buffers   buffers.Config // of the allocator
 }
 
 // kit is a loop with a scripted kernel, a fake poller and a clock that stands still.
@@ -144,7 +145,7 @@ func drive(t testing.TB, s setup, body func(k *kit)) {
 		loops = 2
 	}
 	mux, err := engine.NewMux(engine.MuxConfig{
-		Loops: loops, SlowCallback: -1, TurnBudget: s.budget, Logger: slog.New(slog.DiscardHandler),
+		Loops: loops, Placement: s.placement, SlowCallback: -1, TurnBudget: s.budget, Logger: slog.New(slog.DiscardHandler),
 		Reactor: reactor.Config{
 			NewPoller: func() (reactor.Poller, error) {
 				if opened++; opened == 2 {
@@ -321,8 +322,9 @@ func (p *policy) Admit() bool {
 	return true
 }
 
-func (p *policy) Placed() { p.placed++ }
-func (p *policy) Cancel() { p.places++ }
+func (p *policy) Placed()    { p.placed++ }
+func (p *policy) Displaced() { p.placed--; p.places++ }
+func (p *policy) Cancel()    { p.places++ }
 
 func (p *policy) AcceptFailed(err error, fatal bool) {
 	what := "transient"

@@ -47,6 +47,7 @@ func NewMux(c MuxConfig) (*Mux, error) {
 	if m.Logger == nil {
 		m.Logger = slog.Default()
 	}
+	m.Logger = ShieldLogger(m.Logger)
 	if m.TurnBudget == 0 {
 		m.TurnBudget = DefaultTurnBudget
 	}

@@ -29,12 +29,13 @@ func (nobody) Written(*engine.Conn, *buffers.Buffer)           {}
 func (nobody) WriteBlocked(*engine.Conn)                       {}
 func (nobody) WriteReady(*engine.Conn)                         {}
 func (nobody) Reset(*engine.Conn, error)                       {}
-func (nobody) Closed(*engine.Conn, engine.Reason)              {}
-func (nobody) Released(*engine.Conn, bool)                     {}
+func (nobody) Closed(*engine.Conn, engine.Reason, bool)        {}
+func (nobody) Released(*engine.Conn)                           {}
 
 // openHouse admits everybody; it may be called from several loops.
 type openHouse struct{ refused atomic.Int64 }
 
+func (*openHouse) Displaced()               {}
 func (*openHouse) Placed()                  {}
 func (*openHouse) Admit() bool              { return true }
 func (h *openHouse) Cancel()                { h.refused.Add(1) }

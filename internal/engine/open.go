@@ -12,18 +12,18 @@ func (c *Conn) openLocked() {
 	c.becomeLocked(Open)
 	c.shard.add(CountAccepted, 1)
 	c.shard.open.add(c)
+	c.leave()
+	c.shard.env.Consumer.Created(c, fd)
+	c.enter()
 	if c.shard.env.Refuse.Load() {
 		c.endLocked(ReasonDrainAbort, "accept", ErrClosed)
 		return
 	}
-	c.leave()
-	c.shard.env.Consumer.Created(c, fd)
-	c.enter()
 	if err := c.shard.r.Register(fd, c); err != nil {
 		c.endLocked(ReasonRejected, "register", err)
 		return
 	}
-	if c.timeoutsLocked().Idle > 0 {
+	if c.state == Open && c.timeoutsLocked().Idle > 0 {
 		c.startIdleLocked()
 	}
 	if c.shard.env.Sessions != nil {
@@ -50,12 +50,6 @@ func (c *Conn) consumeStartLocked() {
 	}
 }
 
-func (c *Conn) wasEstablished() bool {
-	c.mu.Lock()
-	defer c.unlock()
-	return c.flags.has(established)
-}
-
 // socketErrorLocked asks for SO_ERROR, which asking clears: so it's kept at once. 0
 // means that the event was stale, or meant something else (an error queue).
 func (c *Conn) socketErrorLocked() {
@@ -77,6 +71,9 @@ func (c *Conn) failLocked(op string, errno unix.Errno) {
 // first is for callbacks.
 func (c *Conn) AddRef() *Conn {
 	if c.refs.Add(1) == 1 && !c.shard.r.OnLoop() {
+		if c.shard.env.Debug {
+			c.refs.Add(-1) // whoever recovers doesn't have it
+		}
 		c.misuse("AddRef of a connection that nobody holds, outside its callbacks: it may be closing by itself")
 	}
 	return c
@@ -90,15 +87,30 @@ func (c *Conn) Release() {
 		case n <= 0:
 			c.misuse("Release without a reference")
 			return
-		case !c.refs.CompareAndSwap(n, n-1):
 		case n == 1:
-			c.mu.Lock()
-			c.finish()
-			return
-		default:
+			if c.releaseLast() {
+				return
+			}
+		case c.refs.CompareAndSwap(n, n-1):
 			return
 		}
 	}
+}
+
+// releaseLast gives the last reference back, if it's still that.
+func (c *Conn) releaseLast() bool {
+	c.mu.Lock()
+	if c.flags.has(starting) && c.refs.Load() == 1 {
+		c.unlock()
+		c.misuse("Release without a reference: the one that OnConnectionEstablished runs under isn't the callback's")
+		return true
+	}
+	if !c.refs.CompareAndSwap(1, 0) {
+		c.unlock()
+		return false
+	}
+	c.finish()
+	return true
 }
 
 // misuse panics in debug mode, and is logged otherwise.

@@ -95,6 +95,9 @@ func (c *Conn) dropReadsLocked() {
 		c.partial.Release()
 		c.partial = nil
 	}
+	if c.ext != nil {
+		c.holdGateLocked()
+	}
 }
 
 // canReadLocked reports whether the oldest read may be tried now.
@@ -283,9 +286,6 @@ func (c *Conn) cutReadLocked() {
 func (c *Conn) tellEOFLocked() {
 	c.flags.set(eofTold)
 	c.dropReadsLocked()
-	if c.ext != nil {
-		c.holdGateLocked()
-	}
 	c.leave()
 	c.shard.env.Consumer.ClientClose(c)
 	c.enter()

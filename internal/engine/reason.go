@@ -62,8 +62,10 @@ func (r Reason) clean() bool { return r <= ReasonDrain }
 // fromPeer reasons are the peer's or the network's.
 func (r Reason) fromPeer() bool { return r == ReasonReset || r == ReasonLost }
 
-// servesReads: what was received before is still good.
-func (r Reason) servesReads() bool { return r.fromPeer() || r == ReasonTruncated }
+// servesReads: what was received before is still good, and reads are answered.
+func (r Reason) servesReads() bool {
+	return r.fromPeer() || r == ReasonTruncated || r == ReasonSession
+}
 
 // Error is what ended or refused something on a connection.
 type Error struct {

@@ -166,13 +166,17 @@ func (u *recorder) Reset(c *engine.Conn, err error) {
 	call(u.reset, c)
 }
 
-func (u *recorder) Closed(c *engine.Conn, r engine.Reason) {
+func (u *recorder) Closed(c *engine.Conn, r engine.Reason, established bool) {
+	if !established {
+		defer u.enter(c, "failed %v", r)()
+		return
+	}
 	defer u.enter(c, "closed %v", r)()
 	call(u.closed, c)
 }
 
-func (u *recorder) Released(c *engine.Conn, established bool) {
-	defer u.enter(c, "released %t", established)()
+func (u *recorder) Released(c *engine.Conn) {
+	defer u.enter(c, "released")()
 	call(u.released, c)
 }
 

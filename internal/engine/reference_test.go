@@ -22,7 +22,7 @@ func TestReleaseElsewhere(t *testing.T) {
 		off(c.Release)
 		k.user.want(c, "closed local_abort")
 		k.settle()
-		k.user.want(c, "closed local_abort", "released true")
+		k.user.want(c, "closed local_abort", "released")
 		if !onLoop {
 			t.Error("Released was called elsewhere")
 		}
@@ -51,7 +51,7 @@ func TestReleaseAfterTheLoopHasStopped(t *testing.T) {
 				t.Error("Release returned, and Released wasn't called")
 			}
 		})
-		k.user.want(c, "closed local_abort", "released true")
+		k.user.want(c, "closed local_abort", "released")
 	})
 }
 
@@ -120,7 +120,7 @@ func TestAbortBehindTheRequestToStop(t *testing.T) {
 		must(t, k.r.PostFunc(func() { c.Abort(errTest) }))
 		k.poller.ended = k.poller.dispatch(reactor.WakeFD, 0)
 		log := k.user.log(c)
-		if n := len(log); n != 203 || log[n-1] != "released true" {
+		if n := len(log); n != 203 || log[n-1] != "released" {
 			t.Errorf("%d callbacks, the last is %q; want 203 with released", n, log[n-1])
 		}
 	})
@@ -140,28 +140,20 @@ func TestHandOverThatIsRefused(t *testing.T) {
 	})
 }
 
-// … and so is a connection whose loop has ended: its place is given back.
-func TestConnectionForALoopThatHasEnded(t *testing.T) {
-	drive(t, setup{deadLoop: true}, func(k *kit) {
-		places := k.policy.places
-		k.queue(4)
-		refused := slices.Clone(k.kernel.backlog)
-		k.knock()
-		if k.accepted() != 2 {
-			t.Errorf("%d connections, want those of the other loop", k.accepted())
-		}
-		for _, i := range []int{1, 3} {
-			if got := brief(k.kernel.ended(refused[i])); got != "close" {
-				t.Errorf("connection %d ended by: %s", i, got)
+// A loop that has failed gets no connections while there's another.
+func TestNoConnectionForALoopThatHasFailed(t *testing.T) {
+	for _, placement := range []reactor.Placement{reactor.RoundRobin, reactor.LeastConnections} {
+		drive(t, setup{deadLoop: true, placement: placement}, func(k *kit) {
+			k.queue(4)
+			k.knock()
+			if n := k.accepted(); n != 4 {
+				t.Errorf("placement %v: %d connections of 4 have found a loop", placement, n)
 			}
-		}
-		if n := places - k.policy.places; n != 2 || k.policy.placed != 2 || k.mux.Group.Stats()[1].Connections != 0 {
-			t.Errorf("%d places are taken, the dead loop has %d connections", n, k.mux.Group.Stats()[1].Connections)
-		}
-		if n := k.count(engine.CountRejected); n != 2 {
-			t.Errorf("%d refusals counted", n)
-		}
-	})
+			if n := k.mux.Group.Stats()[1].Connections; n != 0 {
+				t.Errorf("placement %v: the loop that has failed has %d connections", placement, n)
+			}
+		})
+	}
 }
 
 // Misuse of references is found, and does no harm.
@@ -180,7 +172,7 @@ func TestMisuseOfReferences(t *testing.T) {
 		off(c.Release)
 		c.Abort(nil)
 		k.settle()
-		k.user.want(c, "closed local_abort", "released true")
+		k.user.want(c, "closed local_abort", "released")
 	})
 	drive(t, setup{env: &engine.Env{Debug: true}}, func(k *kit) {
 		_, c := k.connect()
@@ -201,7 +193,6 @@ func TestMisuseOfReferences(t *testing.T) {
 			}()
 			c.AddRef()
 		})
-		c.Release()
 	})
 }
 

@@ -60,19 +60,30 @@ func (g *registry) snapshot() []*Conn {
 func (e *Env) Connections() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		for _, s := range e.shards {
-			all := s.open.snapshot()
-			for i, c := range all {
-				more := yield(c)
-				c.Release()
-				if !more {
-					for _, rest := range all[i+1:] {
-						rest.Release()
-					}
-					return
-				}
+			if !yieldAll(s.open.snapshot(), yield) {
+				return
 			}
 		}
 	}
+}
+
+// yieldAll yields connections that are held, and releases them, also if the body panics.
+func yieldAll(all []*Conn, yield func(*Conn) bool) bool {
+	next := 0
+	defer func() {
+		for _, c := range all[next:] {
+			c.Release()
+		}
+	}()
+	for _, c := range all {
+		more := yield(c)
+		next++
+		c.Release()
+		if !more {
+			return false
+		}
+	}
+	return true
 }
 
 // Quiet counts how often it was asked in a row without a byte having moved between.

@@ -28,9 +28,6 @@ var errBacklog = errors.New("more than 32 KiB were received without anything com
 // errNoProgress ends a session that would keep its loop turning.
 var errNoProgress = errors.New("Session.Seal took nothing and gave nothing")
 
-// ErrHandshaking is what Session.Open returns until the session is ready.
-var ErrHandshaking = errors.New("sluice: session handshake in progress")
-
 // Session turns what's on the wire into what the consumer reads, and back: bytes in,
 // bytes out, no I/O of its own. All methods but Start run under the connection's lock,
 // so they never block and call nobody.
@@ -39,11 +36,13 @@ type Session interface {
 	Start(h SessionHost) error
 	// Open consumes received bytes from src and appends what they mean to dst;
 	// reply gets what the protocol has to answer. fin: nothing follows src. It
-	// returns nil when it needs more, ErrHandshaking for as long as the session
-	// isn't ready, io.EOF at the peer's clean end, io.ErrUnexpectedEOF at any
-	// other, or what's wrong, and is called again only after nil or ErrHandshaking;
-	// with fin until nothing more comes of it.
+	// returns nil when it needs more (input, or a Wake), io.EOF at the peer's clean
+	// end, io.ErrUnexpectedEOF at any other, or what's wrong, and is called again
+	// only after nil; with fin until nothing more comes of it.
 	Open(dst, src, reply *buffers.Chain, fin bool) error
+	// Ready reports whether the handshake is over, which it stays. What Open
+	// appended to dst, and the end that it told of, count from then on.
+	Ready() bool
 	// Seal consumes from src and appends to dst, stopping at about limit bytes.
 	Seal(dst, src *buffers.Chain, limit int) error
 	// CloseWrite appends the session's own end. Once.
@@ -76,7 +75,9 @@ type sessionState struct {
 	kept   buffers.Chain // with Env.Track: what's in Conn.out, for completions
 	sealed buffers.Chain // … what's in wire
 	ready  bool          // the handshake is over
+	more   bool          // Buffered, after the last Open
 	fin    bool          // the socket's end was read
+	idle   bool          // … and Open, which knows, has made nothing of it
 	ended  bool          // Open has returned something final
 	closed bool          // CloseWrite was called
 	woken  bool
@@ -123,7 +124,7 @@ func (c *Conn) sessionHasWorkLocked() bool {
 	}
 	wants := !s.ready || s.plain.Len() == 0 &&
 		(c.read.kind != readNone && !c.suspendedLocked() || c.flags.has(hadHup))
-	return wants && (c.flags.has(readable) || s.fin || s.s.Buffered())
+	return wants && (c.flags.has(readable) || s.more || s.fin && !s.idle)
 }
 
 func (c *Conn) runSessionLocked(t *turn) {
@@ -148,39 +149,63 @@ func (c *Conn) runSessionLocked(t *turn) {
 	}
 	var reply buffers.Chain
 	before, input := s.plain.Len(), s.in.Len()
-	err := c.guardSession(func() error { return s.s.Open(&s.plain, &s.in, &reply, s.fin) })
+	err := c.guardSession(func() error {
+		err := s.s.Open(&s.plain, &s.in, &reply, s.fin)
+		s.ready = s.ready || s.s.Ready()
+		s.more = s.s.Buffered()
+		return err
+	})
+	if s.closed || c.flags.has(finSent) {
+		reply.Release(c.shard.cache) // nothing may follow our end
+	}
 	reply.MoveAll(&s.wire)
 	opened := s.plain.Len() - before
-	last := s.fin && opened == 0 && s.in.Len() == input // nothing more will come of it
+	s.idle = s.fin && opened == 0 && s.in.Len() == input
 	c.shard.add(CountReceivedBytes, uint64(opened))
-	if opened == 0 && s.in.Len() > sessionBacklog && (err == nil || errors.Is(err, ErrHandshaking)) {
+	switch {
+	case err == nil && opened == 0 && s.in.Len() > sessionBacklog:
 		err = errBacklog
+	case err == nil && s.idle && s.ready: // a handshake may go on elsewhere, but not this
+		err = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF) && !s.ready:
+		err = io.ErrUnexpectedEOF
 	}
 	switch {
-	case errors.Is(err, ErrHandshaking) && !last:
-	case err == nil && !last:
-		s.ready = true
+	case err == nil:
+		return
+	case errors.Is(err, io.EOF):
+		c.flags.set(eof)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		c.endLocked(ReasonTruncated, "session", io.ErrUnexpectedEOF)
 	default:
-		s.ended = true
-		switch {
-		case errors.Is(err, io.EOF) && s.ready:
-			c.flags.set(eof)
-		case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, ErrHandshaking):
-			c.endLocked(ReasonTruncated, "session", io.ErrUnexpectedEOF)
-		default:
-			c.sendAlertLocked()
-			c.endLocked(ReasonSession, "session", err)
-		}
+		c.sendAlertLocked()
+		c.endLocked(ReasonSession, "session", err)
 	}
+	s.ended = true
 }
 
 // sendAlertLocked makes one attempt to tell the peer what's wrong.
 func (c *Conn) sendAlertLocked() {
 	if s := c.ext.session; s.wire.Len() > 0 && c.flags.has(writable) {
 		if n, ok := c.sendChainLocked(&s.wire, directSend); ok {
-			s.wire.Consume(c.shard.cache, n)
+			c.wiredLocked(n)
 		}
 	}
+}
+
+// wiredLocked takes n sent bytes off the wire's queue. With the last of them go the
+// writes that they were made of.
+func (c *Conn) wiredLocked(n int) {
+	s := c.ext.session
+	s.wire.Consume(c.shard.cache, n)
+	if s.wire.Len() == 0 {
+		s.sealed.MoveAll(&c.ext.done)
+	}
+}
+
+// handshakingLocked: a session is in the way that isn't ready yet, and may become so.
+func (c *Conn) handshakingLocked() bool {
+	return c.state == Open && c.ext != nil && c.ext.session != nil && !c.ext.session.ready
 }
 
 func (c *Conn) hasPlaintextLocked() bool {
@@ -234,12 +259,9 @@ func (c *Conn) flushSessionLocked(t *turn) {
 			return
 		}
 		sent = n
-		s.wire.Consume(k, n)
 		t.sent += n
 	}
-	if s.wire.Len() == 0 {
-		s.sealed.MoveAll(&c.ext.done)
-	}
+	c.wiredLocked(sent)
 	c.progressLocked(sent)
 }
 

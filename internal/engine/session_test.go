@@ -12,9 +12,9 @@ import (
 	"github.com/sluice-net/sluice/internal/reactor"
 )
 
-// session is a toy: the handshake is a 'h' that's answered by 'H', bytes are in upper
-// case on the wire, '.' is its clean end, '#' a mistake. '+' yields a byte for each
-// call of Open, three times.
+// session is a toy: the handshake is a 'h' that's answered by 'H', before which 'w' is
+// answered by 'W'; bytes are in upper case on the wire, '.' is its clean end, '#' a
+// mistake, '*' is answered by '*'. '+' yields a byte for each call of Open, three times.
 type session struct {
 	host     engine.SessionHost
 	ready    bool
@@ -26,6 +26,9 @@ type session struct {
 	startErr error
 	opened   func() // called by Open
 	hoards   bool   // consumes nothing
+	slowly   bool   // consumes nothing before allowed
+	allowed  bool
+	panics   bool // in Buffered
 }
 
 type sessions struct {
@@ -55,7 +58,7 @@ func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 	if s.opened != nil {
 		s.opened()
 	}
-	if s.hoards {
+	if s.hoards || s.slowly && !s.allowed {
 		return nil
 	}
 	put := func(q *buffers.Chain, p string) { q.AppendCopy(nil, s.host.Allocator(), []byte(p), false, false) }
@@ -67,6 +70,8 @@ func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 		b := src.Front()[0]
 		src.Consume(nil, 1)
 		switch {
+		case !s.ready && b == 'w':
+			put(reply, "W")
 		case !s.ready && b == 'h':
 			s.ready = true
 			put(reply, "H")
@@ -75,6 +80,8 @@ func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 			s.ended = errors.New("not in my protocol")
 		case b == '.':
 			s.ended = io.EOF
+		case b == '*':
+			put(reply, "*")
 		case b == '+':
 			s.more = 3
 		default:
@@ -84,10 +91,10 @@ func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 	switch {
 	case s.ended != nil:
 		return s.ended
+	case fin && s.more > 0:
+		return nil
 	case fin:
 		return io.ErrUnexpectedEOF
-	case !s.ready:
-		return engine.ErrHandshaking
 	default:
 		return nil
 	}
@@ -108,8 +115,16 @@ func (s *session) CloseWrite(dst *buffers.Chain) error {
 	return nil
 }
 
-func (s *session) Buffered() bool { return s.more > 0 }
-func (s *session) Abort(error)    { s.aborts++ }
+func (s *session) Ready() bool { return s.ready }
+
+func (s *session) Buffered() bool {
+	if s.panics {
+		panic("in Buffered")
+	}
+	return s.more > 0
+}
+
+func (s *session) Abort(error) { s.aborts++ }
 
 // withSessions runs body with sessions, each of which must be aborted once in the end.
 func withSessions(t *testing.T, track bool, f *sessions, body func(k *kit)) {
@@ -202,7 +217,9 @@ func TestEndOfASession(t *testing.T) {
 	}{
 		{"clean", "AB.", false, engine.ReasonNone, []string{"read 2", "client-close"}},
 		{"clean, with FIN", "AB.", true, engine.ReasonNone, []string{"read 2", "client-close"}},
-		{"truncated", "AB", true, engine.ReasonTruncated, []string{"read 2", "closed truncated"}},
+		{"truncated", "AB", true, engine.ReasonTruncated, []string{
+			"read 2", "may-continue receiving 0: unexpected EOF", "read-error 0: unexpected EOF", "closed truncated",
+		}},
 		{"broken", "A#", false, engine.ReasonSession, nil},
 	}
 	for _, tt := range tests {
@@ -256,7 +273,7 @@ func TestHandshakeThatFails(t *testing.T) {
 				if c.State() != engine.Released {
 					k.fire(s, reactor.In)
 				}
-				k.user.want(c, "created", "released false")
+				k.user.want(c, "created", "failed "+tt.reason.String(), "released")
 				if reason, _ := c.Cause(); reason != tt.reason {
 					t.Errorf("cause %v, want %v", reason, tt.reason)
 				}

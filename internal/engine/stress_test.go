@@ -75,13 +75,13 @@ func (u *counter) Written(c *engine.Conn, _ *buffers.Buffer)             { u.of(
 func (u *counter) WriteError(c *engine.Conn, _ *buffers.Buffer, _ error) { u.of(c).written.Add(1) }
 func (u *counter) ClientClose(c *engine.Conn)                            { u.of(c).clientClose.Add(1) }
 
-func (u *counter) Closed(c *engine.Conn, _ engine.Reason) {
+func (u *counter) Closed(c *engine.Conn, _ engine.Reason, _ bool) {
 	n := u.of(c)
 	n.closed.Add(1)
 	close(n.answered)
 }
 
-func (u *counter) Released(c *engine.Conn, _ bool) { u.of(c).released <- struct{}{} }
+func (u *counter) Released(c *engine.Conn) { u.of(c).released <- struct{}{} }
 
 // end waits until a connection is released, and checks what it was told.
 func (u *counter) end(n *counted) {

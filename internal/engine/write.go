@@ -104,7 +104,7 @@ func (c *Conn) mayWriteLocked(n, entries int) error {
 		queued += x.done.Segments() + len(x.urgent)
 	}
 	if n > limit-bytes || entries > limit/entryCost+1-queued {
-		if n <= limit {
+		if n <= limit && entries <= limit/entryCost+1 { // otherwise there'll never be room
 			c.flags.set(refused)
 		}
 		return ErrOutputFull

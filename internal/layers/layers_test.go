@@ -80,7 +80,7 @@ func TestCheckHasTeeth(t *testing.T) {
 		{name: "goleak in a test", pkg: "conn", path: "go.uber.org/goleak", test: true},
 
 		{name: "upward", pkg: "internal/engine", path: ours("conn"),
-			want: []string{"at.go:1", "internal/engine may not import conn\n", "it may import: buffers, internal/sys, internal/reactor\n", "one consumer"}},
+			want: []string{"at.go:1", "internal/engine may not import conn\n", "it may import: buffers, internal/lock, internal/sys, internal/reactor\n", "one consumer"}},
 		{name: "bottom", pkg: "buffers", path: ours("internal/sys"),
 			want: []string{"may not import internal/sys", "nothing of this module", "memory is the bottom"}},
 		{name: "itself under another name", pkg: "conn", path: module,

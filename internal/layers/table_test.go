@@ -6,6 +6,7 @@ const module = "github.com/sluice-net/sluice"
 // before it.
 var spine = []string{
 	"buffers",
+	"internal/lock",
 	"internal/sys",
 	"internal/reactor",
 	"internal/engine",
@@ -38,6 +39,8 @@ type layer struct {
 var layers = []layer{
 	{"buffers", nil,
 		"memory is the bottom: buffers can be tested, fuzzed and reused without a socket in sight"},
+	{"internal/lock", nil,
+		"a mutex knows nothing but who waits for it"},
 	{"internal/sys", upTo("buffers"),
 		"system calls are mechanism: they fill and send blocks of memory and know neither loops nor connections"},
 	{"internal/reactor", upTo("internal/sys"),
@@ -66,6 +69,9 @@ var layers = []layer{
 		"the daemon puts the framework together; the load generator stays out of the process it measures"},
 	{"examples/...", []string{"buffers", "conn", "secure", "server", "framing", "stdnet", "metrics"},
 		"an example shows what a user can write, and a user cannot import our internal packages"},
+
+	{"internal/sim", upTo("internal/reactor"),
+		"a simulated machine stands behind the seams of reactor and sys; what runs on it comes with the tests"},
 
 	{"internal/layers", nil,
 		"the referee doesn't play"},

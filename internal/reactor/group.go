@@ -195,21 +195,31 @@ func (g *Group) Spawn(f func()) { g.config.Spawn(f) }
 func (g *Group) Reactors() []*Reactor { return g.reactors }
 
 // Place chooses a loop for a new connection and counts it there; AddLoad(-1) takes it
-// off again.
+// off again. A loop that has failed isn't chosen while there's another.
 func (g *Group) Place() *Reactor {
-	r := g.reactors[0]
+	var r *Reactor
 	switch g.config.Placement {
 	case RoundRobin:
-		r = g.reactors[(g.turn.Add(1)-1)%uint64(len(g.reactors))]
+		r = g.next()
+		for range g.reactors {
+			if !r.failed.Load() {
+				break
+			}
+			r = g.next()
+		}
 	case LeastConnections:
-		for _, other := range g.reactors[1:] {
-			if other.load.Load() < r.load.Load() {
+		for _, other := range g.reactors {
+			if r == nil || r.failed.Load() || other.load.Load() < r.load.Load() && !other.failed.Load() {
 				r = other
 			}
 		}
 	}
 	r.load.Add(1)
 	return r
+}
+
+func (g *Group) next() *Reactor {
+	return g.reactors[(g.turn.Add(1)-1)%uint64(len(g.reactors))]
 }
 
 // Stats are counters of one loop.

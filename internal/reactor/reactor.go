@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/lock"
 	"github.com/sluice-net/sluice/internal/sys"
 )
 
@@ -40,7 +40,7 @@ type Reactor struct {
 	stopping bool
 
 	// Guarded by mu.
-	mu      sync.Mutex
+	mu      lock.Mutex
 	posts   taskList
 	waking  bool // Wake was called and its event hasn't been dispatched
 	stopped bool
@@ -54,6 +54,7 @@ type Reactor struct {
 	load     atomic.Int64   // connections placed here
 	backlog  atomic.Int64   // posts waiting
 	skipped  atomic.Int64   // time that Now leaves out (wheel.go)
+	failed   atomic.Bool    // its poller did
 }
 
 // panicker is the part of Handler that tasks have as well.
@@ -147,6 +148,7 @@ func (r *Reactor) run() {
 	err := r.poller.Wait(r.dispatch)
 	if !r.stopping {
 		// The poller itself failed: nothing can be served from here on.
+		r.failed.Store(true)
 		r.group.config.OnFailure(fmt.Errorf("reactor %d: poller: %w", r.index, err))
 		r.fence()
 	}
