@@ -26,7 +26,7 @@ func TestHeldInItsHandshake(t *testing.T) {
 	for st := f.srv.Stats(); st.Open != 0 || st.Held != 1; st = f.srv.Stats() {
 		runtime.Gosched() // until it's closed: no callback tells of it
 	}
-	q := &xorPeer{f.dial(), 'k'} // the place is free again
+	q := f.dial() // the place is free again
 	q.writeString("SLUICEk")
 	rec.next(t, 0)
 	q.Close()
