@@ -8,6 +8,9 @@ PKG       ?= ./...
 ARGS      ?=
 BENCH     ?= .
 FUZZTIME  ?= 20s
+SEEDS     ?= 100000
+SEED      ?= 1
+D         ?= 10m
 COUNT     ?= 50
 PIECE     ?= 10
 
@@ -20,7 +23,7 @@ LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
 CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 COVERED     := internal/reactor internal/engine buffers conn server
 
-.PHONY: help run test race lint lint-fix fuzz bench bench-compare cross cover flake ci clean
+.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-compare cross cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -45,6 +48,15 @@ lint-fix: $(LINT) ## the same, and repair what can be repaired
 $(LINT):
 	GOBIN='$(CURDIR)/$(@D)' GOFLAGS= GOOS= GOARCH= \
 		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+sim: ## run seeds on the simulated machine (SEEDS=100000 SEED=1)
+	go test ./internal/sim -run 'TestSeeds$$' -timeout 1h -args -seeds $(SEEDS) -seed $(SEED)
+
+mutants: ## put known bugs in, one at a time, and see which test finds each (ARGS='-run EMFILE')
+	go run ./internal/mutants $(ARGS)
+
+soak: ## run fresh seeds and real-socket churn side by side (D=10m)
+	DURATION='$(D)' scripts/soak.sh
 
 fuzz: ## run every fuzz target in turn (PKG=./framing FUZZTIME=20s)
 	FUZZTIME='$(FUZZTIME)' scripts/fuzz.sh $(PKG)

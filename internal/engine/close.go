@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/sluice-net/sluice/buffers"
 )
@@ -301,6 +302,17 @@ func (c *Conn) failLentLocked(b *buffers.Buffer, dir Direction, asked flags) {
 	}
 	c.enter()
 	s.takeBack()
+}
+
+// releaseHere is the very end of a connection that has outlived its loop, on the goroutine
+// that had the last reference. A panic isn't that goroutine's.
+func (c *Conn) releaseHere() {
+	defer func() {
+		if v := recover(); v != nil {
+			c.logPanic(v, debug.Stack())
+		}
+	}()
+	c.shard.env.Consumer.Released(c)
 }
 
 // releaseLocked is the very end.

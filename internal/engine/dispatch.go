@@ -94,9 +94,7 @@ func (c *Conn) OnPanic(value any, stack []byte) {
 	c.calling = false
 	c.shard.takeBack()
 	c.shard.add(CountPanics, 1)
-	c.log(slog.LevelError, "a callback panicked; its connection is closed", func() []any {
-		return []any{"panic", fmt.Sprint(value), "stack", string(stack)}
-	})
+	c.logPanic(value, stack)
 	c.mu.Lock()
 	c.flags.clear(dispatching | inRead | posted)
 	c.consumeStartLocked()
@@ -110,6 +108,12 @@ func (c *Conn) OnPanic(value any, stack []byte) {
 		// before its callback runs, so this comes to an end whatever panics.
 		c.shard.r.Call(c)
 	}
+}
+
+func (c *Conn) logPanic(value any, stack []byte) {
+	c.log(slog.LevelError, "a callback panicked; its connection is closed", func() []any {
+		return []any{"panic", fmt.Sprint(value), "stack", string(stack)}
+	})
 }
 
 // dispatchLocked does what there is to do, within a budget, and unlocks.
@@ -452,7 +456,7 @@ func (c *Conn) finish() {
 		if c.nextLocked() == doRelease {
 			c.becomeLocked(Released)
 			c.mu.Unlock()
-			c.shard.env.Consumer.Released(c)
+			c.releaseHere()
 			return
 		}
 	}

@@ -73,6 +73,9 @@ var layers = []layer{
 	{"internal/sim", upTo("internal/reactor"),
 		"a simulated machine stands behind the seams of reactor and sys; what runs on it comes with the tests"},
 
+	{"internal/mutants", nil,
+		"it edits sources and runs tests; it has nothing to do with what they do"},
+
 	{"internal/layers", nil,
 		"the referee doesn't play"},
 }

@@ -1,6 +1,8 @@
 package sim_test
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/internal/sim"
@@ -26,15 +28,20 @@ type client struct {
 	window  int // bytes that can be under way
 	reads   int // how: see Step
 	finish  ending
-	after   int // steps until it ends without need
-	oobs    int // bytes to send out of band
+	after   int           // steps until it ends without need
+	rest    int           // steps until it pauses
+	pause   time.Duration // for how long
+	oobs    int           // bytes to send out of band
 	pattern func(int) byte
 
 	refused bool // nobody listened
 	sent    int
 	finSent bool
-	broken  bool // it, or the network, ended the connection otherwise than it should
-	heard   bool // the program's end of the stream has come
+	until   time.Duration // when its pause is over
+	broken  bool          // the connection has ended otherwise than it should
+	reset   bool          // it was told of a reset
+	guilty  bool          // … and it, or the network, has brought that about
+	heard   bool          // the program's end of the stream has come
 	parser  parser
 	records [maxWriters]int
 	echoed  int
@@ -64,6 +71,7 @@ func newClient(p *program, name string, to sys.Addr) *client {
 		p: p, w: w, name: name, to: to,
 		window: pick(w, 1, 50, 3000, 100_000), chunk: 1 + pick(w, 0, 10, 2000),
 		after: w.IntN(60), oobs: pick(w, 0, 0, 3),
+		rest: w.IntN(30), pause: pick(w, 0, 0, 500*time.Millisecond, 3*time.Second),
 	}
 	// So much that it has to wait a few times, not a thousand.
 	c.total = min(pick(w, 0, 1, 100, 3000, 9000), 40*min(c.window, c.chunk))
@@ -80,7 +88,7 @@ func (c *client) Ready() bool {
 	switch {
 	case c.Peer == nil:
 		return !c.refused
-	case c.Done():
+	case c.Done() || c.w.Now() < c.until:
 		return false
 	case c.sent < c.total && c.Room() > 0, c.sent == c.total && c.finish == endsFirst && !c.finSent:
 		return true
@@ -96,6 +104,10 @@ func (c *client) Step() {
 	if c.Peer == nil {
 		peer, err := c.w.Connect(c.name, c.to, c.window, c.window/pick(c.w, 1, 1, 10)+1)
 		c.Peer, c.refused = peer, err != nil
+		return
+	}
+	if c.rest--; c.rest == 0 {
+		c.until = c.w.Now() + c.pause
 		return
 	}
 	if c.finish >= resets {
@@ -161,13 +173,13 @@ func (c *client) recv() {
 
 // lost notes that the connection is no more.
 func (c *client) lost() {
-	c.broken = true
+	c.broken, c.reset = true, true
 	c.Close()
 }
 
 // end ends it in another way than a good client does.
 func (c *client) end() {
-	c.broken = true
+	c.broken, c.guilty = true, true
 	switch c.finish {
 	case resets:
 		c.Reset()

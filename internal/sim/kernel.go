@@ -14,7 +14,8 @@ import (
 // is a failure of the world.
 type Kernel struct {
 	w         *World
-	Limit     int // descriptors; 0: no limit
+	Limit     int         // descriptors; 0: no limit
+	Refusals  []sys.Errno // what the next accepts say that would have had a connection
 	files     map[int]any
 	streams   []*stream
 	listeners []*listener
@@ -232,6 +233,11 @@ func (k *Kernel) Accept(fd int) (int, sys.Addr, sys.Errno) {
 func (k *Kernel) accept(l *listener) (int, sys.Addr, sys.Errno) {
 	if len(l.backlog) == 0 {
 		return -1, sys.Addr{}, unix.EAGAIN
+	}
+	if len(k.Refusals) > 0 {
+		errno := k.Refusals[0]
+		k.Refusals = k.Refusals[1:]
+		return -1, sys.Addr{}, errno
 	}
 	if k.w.Chance(k.w.Faults.Accept) {
 		return -1, sys.Addr{}, acceptErrors[k.w.IntN(len(acceptErrors))]

@@ -287,6 +287,7 @@ func (l *life) read(n int) {
 	if err != nil {
 		l.asked--
 	}
+	l.w.Note("", "Read", "%s: %d bytes: %v", l.name, n, err)
 }
 
 func (l *life) answer() {
@@ -372,6 +373,7 @@ func (l *life) write(writer byte, payload []byte, b *buffers.Buffer) (err error)
 		l.accepted -= n
 		l.records[writer]--
 	}
+	l.w.Note("", "Write", "%s by %d: %d bytes: %v", l.name, writer, len(head)+len(payload), err)
 	return err
 }
 
@@ -387,6 +389,7 @@ func (l *life) work(writer byte) {
 		}
 		l.refs--
 		l.w.Yield()
+		l.w.Note("", "Release", "%s", l.name)
 		l.c.Release()
 		l.workers--
 	})
@@ -407,16 +410,17 @@ func (l *life) act(writer byte) {
 		}
 	case what == 20:
 		l.shut = true
-		_ = c.Shutdown()
+		w.Note("", "Shutdown", "%s: %v", l.name, c.Shutdown())
 	case what == 21:
 		l.shut = true
+		w.Note("", "Abort", "%s", l.name)
 		c.Abort(errInjected)
 	case what == 22:
-		_ = c.ShutdownSend()
+		w.Note("", "ShutdownSend", "%s: %v", l.name, c.ShutdownSend())
 	case what < 26:
 		l.read(w.IntN(3) - 1)
 	case what < 28:
-		_ = c.SendOOB(oob + 1)
+		w.Note("", "SendOOB", "%s: %v", l.name, c.SendOOB(oob+1))
 	case what < 31:
 		l.posts++
 		if c.Post(func(*conn.Stream) {
@@ -549,6 +553,14 @@ func (l *life) checkEnd() {
 		fail("%d writes were accepted, %d completed, %d failed", l.accepted, l.completed, l.failed)
 	}
 	clean := l.reason <= conn.ReasonDrain
+	switch {
+	case fromPeer && !l.peer.guilty:
+		fail("the peer has done nothing that it shouldn't")
+	case l.reason == conn.ReasonWriteTimeout && l.peer.reads != readsNothing && 2*l.peer.pause < l.p.plan.timeouts.Write && l.w.Faults.Memory == 0 && l.w.Faults.Late == 0:
+		fail("the peer has read everything in time")
+	case clean && l.peer.reset && !l.peer.guilty:
+		fail("the peer was told of a reset")
+	}
 	if clean && l.failed > 0 {
 		fail("%d writes failed", l.failed)
 	}

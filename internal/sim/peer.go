@@ -104,6 +104,9 @@ func (p *Peer) Fail(errno sys.Errno) {
 // Done reports whether the peer is closed, or has nothing more to expect.
 func (p *Peer) Done() bool { return p.s.closed }
 
+// Waiting reports whether the program hasn't accepted the connection yet.
+func (p *Peer) Waiting() bool { return p.s.peer.fd < 0 && !p.s.peer.closed }
+
 // Level is what the program's end of a connection has before it.
 type Level struct {
 	Unread int  // bytes that have arrived and weren't received

@@ -60,7 +60,7 @@ func newPlan(w *sim.World) plan {
 		unix:    w.IntN(3) == 0,
 		track:   w.IntN(2) == 0,
 		pulses:  pick(w, 0, 20, 100),
-		flow: pick(w, conn.Flow{}, conn.Flow{High: 1, Low: 1, MaxPending: 3000},
+		flow: pick(w, conn.Flow{}, conn.Flow{MaxPending: 1000}, conn.Flow{High: 1, Low: 1, MaxPending: 3000},
 			conn.Flow{High: small, Low: small / 2, MaxPending: 20_000}),
 		timeouts: conn.Timeouts{
 			Idle:   pick(w, 0, 0, time.Second, 20*time.Second),
@@ -118,6 +118,7 @@ func run(w *sim.World) {
 		}
 		w.Quiet()
 		p.checkProgress("when all was quiet again")
+		p.checkAccepting()
 	} else {
 		for range w.IntN(60) {
 			w.Pause()
@@ -238,6 +239,27 @@ func (p *program) checkProgress(when string) {
 	for _, l := range p.inOrder() {
 		l.checkProgress(when)
 	}
+}
+
+// checkAccepting: whoever has connected is accepted in the end, unless the server is full.
+func (p *program) checkAccepting() {
+	waiting := func() (n int) {
+		for _, c := range p.all {
+			if c.Peer != nil && c.Waiting() {
+				n++
+			}
+		}
+		return n
+	}
+	for range 50 {
+		open := p.srv.Stats().Open
+		if waiting() == 0 || p.plan.limit > 0 && open >= p.plan.limit {
+			return
+		}
+		p.w.Sleep(time.Minute) // accepting may pause after errors
+		p.w.Quiet()
+	}
+	p.w.Failf("%d connections aren't accepted, and %d are open", waiting(), p.srv.Stats().Open)
 }
 
 // inOrder is all lives, by their numbers.

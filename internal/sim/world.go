@@ -110,8 +110,8 @@ var watchLocks = sync.OnceFunc(func() {
 const maxSteps = 400_000
 
 // Run runs program in a new world, on a goroutine of its own, and ends when it and every
-// goroutine that was spawned in it has ended. It returns what went wrong, or "".
-func Run(t *testing.T, choose Chooser, tracing bool, program func(*World)) (failure string, traced []string) {
+// goroutine that was spawned in it has ended.
+func Run(t *testing.T, choose Chooser, tracing bool, program func(*World)) (r Result) {
 	watchLocks()
 	synctest.Test(t, func(t *testing.T) {
 		w := &World{
@@ -128,9 +128,16 @@ func Run(t *testing.T, choose Chooser, tracing bool, program func(*World)) (fail
 			w.mu.Unlock()
 		})
 		w.schedule()
-		failure, traced = w.failure, w.trace.lines
+		r = Result{Failure: w.failure, Trace: w.trace.lines, Steps: w.Steps}
 	})
-	return failure, traced
+	return r
+}
+
+// Result is what became of a world.
+type Result struct {
+	Failure string // what was wrong; "": nothing
+	Trace   []string
+	Steps   int
 }
 
 // Spawn starts a goroutine of the program.

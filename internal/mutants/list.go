@@ -1,0 +1,232 @@
+package main
+
+// mutants are bugs that somebody may well make one day.
+var mutants = []mutant{
+	{
+		"forget to look again after EAGAIN at an out-of-band mark", "internal/engine/read.go",
+		`if c.shard.env.Category != CategoryTCP || !c.flags.has(hadPri) || !c.shard.kernel.Readable(int(c.fd)) {`,
+		`if true {`,
+	},
+	{
+		"take a short read for the last on a Unix-domain socket", "internal/engine/read.go",
+		`return shortReadDrains && c.shard.env.Category == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)`,
+		`return shortReadDrains && !c.flags.hasAny(hadPri|hadHup)`,
+	},
+	{
+		"take a short read for the last after a hang-up", "internal/engine/read.go",
+		`return shortReadDrains && c.shard.env.Category == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)`,
+		`return shortReadDrains && c.shard.env.Category == CategoryTCP`,
+	},
+	{
+		"drop the last piece of a short sendmsg", "internal/engine/write.go",
+		`		n, errno = s.kernel.Sendv(int(c.fd), v)
+		clear(v)`,
+		`		n, errno = s.kernel.Sendv(int(c.fd), v)
+		if last := len(v[len(v)-1]); n > 0 && n+last < q.Len() {
+			n += last
+		}
+		clear(v)`,
+	},
+	{
+		"queue a byte that a direct send has sent", "internal/engine/write.go",
+		`c.out.AppendCopy(k, c.shard.env.Allocator, p[sent:], c.tagLocked(k), track)`,
+		`c.out.AppendCopy(k, c.shard.env.Allocator, p[max(sent-1, 0):], c.tagLocked(k), track)`,
+	},
+	{
+		"forget to release what a ReadFull has so far", "internal/engine/read.go",
+		`	if c.partial != nil {
+		c.partial.Release()
+		c.partial = nil
+	}`,
+		`	c.partial = nil`,
+	},
+	{
+		"close before clearing the slot", "internal/engine/close.go",
+		`	s.r.Deregister(fd)
+	s.r.AddLoad(-1)`,
+		`	defer s.r.Deregister(fd)
+	s.r.AddLoad(-1)`,
+	},
+	{
+		"deliver a completion inside the call", "internal/engine/write.go",
+		`	if c.ext != nil && c.ext.gate != nil && c.out.Len() > c.flow.High {
+		c.ext.gate.high.Store(true)
+	}
+	c.finish()
+}`,
+		`	if c.ext != nil && c.ext.done.Segments() > 0 {
+		c.tellWrittenLocked()
+	}
+	c.finish()
+}`,
+	},
+	{
+		"unlock without looking at what came meanwhile", "internal/engine/dispatch.go",
+		`	if c.pending.Load() == 0 || !c.mu.TryLock() {`,
+		`	if true || !c.mu.TryLock() {`,
+	},
+	{
+		"leave events to a holder who may have gone", "internal/engine/dispatch.go",
+		`	c.pending.Or(uint32(ev))
+	if c.mu.TryLock() {
+		c.dispatchLocked()
+	}`,
+		`	c.pending.Or(uint32(ev))`,
+	},
+	{
+		"leave the loop asleep after its first post", "internal/reactor/post.go",
+		`	r.posts = taskList{}
+	r.waking = false
+	r.mu.Unlock()`,
+		`	r.posts = taskList{}
+	r.mu.Unlock()`,
+	},
+	{
+		"drop what was posted before the loop's end", "internal/reactor/post.go",
+		`	r.posts = taskList{}
+	r.mu.Unlock()
+	r.runTasks(snapshot)
+	r.Handlers(`,
+		`	r.posts = taskList{}
+	r.mu.Unlock()
+	_ = snapshot
+	r.Handlers(`,
+	},
+	{
+		"forget those who wait for this output", "internal/engine/flow.go",
+		`	for _, w := range watchers {
+		w.mu.Lock()
+		w.finish()
+	}
+	c.mu.Lock()
+}`,
+		`	for range watchers {
+	}
+	c.mu.Lock()
+}`,
+	},
+	{
+		"forget that a write was refused", "internal/engine/write.go",
+		`			c.flags.set(refused)`,
+		`			_ = refused`,
+	},
+	{
+		"tell of the peer's end twice", "internal/engine/read.go",
+		`	c.flags.set(eofTold)
+	c.dropReadsLocked()`,
+		`	if c.read.kind == readNone {
+		c.flags.set(eofTold)
+	}
+	c.dropReadsLocked()`,
+	},
+	{
+		"end a connection before its output is sent", "internal/engine/dispatch.go",
+		`	if c.hasOutputLocked() {
+		return nothing
+	}
+	if c.flags.has(eof|finSent)`,
+		`	if c.flags.has(eof|finSent)`,
+	},
+	{
+		"reset where a clean end was due", "internal/engine/close.go",
+		`s.kernel.SetLinger(fd, !c.reason.clean() && c.reason != ReasonLinger, 0)`,
+		`s.kernel.SetLinger(fd, c.reason != ReasonLinger, 0)`,
+	},
+	{
+		"send our end before what was written", "internal/engine/dispatch.go",
+		`if f.has(finWanted) && !f.has(finSent) && !c.hasOutputLocked() && !c.handshakingLocked() {`,
+		`if f.has(finWanted) && !f.has(finSent) && !c.handshakingLocked() {`,
+	},
+	{
+		"drop posts when the connection fails", "internal/engine/dispatch.go",
+		`	if c.hasPostsLocked() {
+		return nothing // they came in this dispatch, and run in the next
+	}
+	return doClose`,
+		`	return doClose`,
+	},
+	{
+		"forget the last reference's kick", "internal/engine/open.go",
+		`	c.finish()
+	return true
+}`,
+		`	c.unlock()
+	return true
+}`,
+	},
+	{
+		"forget to try again after EMFILE", "internal/engine/accept.go",
+		`	a.r.Arm(&a.timer, a.backoff)`,
+		`	if errno != unix.EMFILE {
+		a.r.Arm(&a.timer, a.backoff)
+	}`,
+	},
+	{
+		"forget who waits for a place", "server/places.go",
+		`	resume, p.waiting = p.waiting, false
+	return resume`,
+		`	resume, p.waiting = p.waiting && p.taken > 0, false
+	return resume`,
+	},
+	{
+		"keep the write deadline of output that's gone", "internal/engine/deadline.go",
+		`	case !c.canFlushLocked():
+		c.flags.clear(writeTimed | lastTry)`,
+		`	case false:
+		c.flags.clear(writeTimed | lastTry)`,
+	},
+	{
+		"let a panic end the callbacks that are due", "internal/engine/close.go",
+		`		c.closing = closeClosed
+		if told && c.reason.fromPeer() {`,
+		`		c.closing = closeClosed
+		if told && c.reason.fromPeer() && c.flags.has(eofTold) {`,
+	},
+	{
+		"answer a refused read twice", "internal/engine/close.go",
+		`	x.failing = nil
+	s.handOut(b)`,
+		`	if dir == Sending {
+		x.failing = nil
+	} else if x.failing = nil; c.read.kind != readNone {
+		c.read.need++
+		x.reads = append(x.reads, c.read)
+	}
+	s.handOut(b)`,
+	},
+	{
+		"give the caller's buffer back instead of one's own", "internal/engine/shard.go",
+		`		s.lent = nil
+		s.cache.Release(b)`,
+		`		s.lent = nil
+		if b.Len() != 7 {
+			s.cache.Release(b)
+		}`,
+	},
+	{
+		"release a connection that the user wasn't told of", "internal/engine/open.go",
+		`	c.leave()
+	c.shard.env.Consumer.Created(c, fd)
+	c.enter()
+	if c.shard.env.Refuse.Load() {`,
+		`	if !c.shard.env.Refuse.Load() {
+		c.leave()
+		c.shard.env.Consumer.Created(c, fd)
+		c.enter()
+	} else {`,
+	},
+	{
+		"let a panic out that comes after the loop's end", "internal/engine/dispatch.go",
+		`			c.releaseHere()`,
+		`			c.shard.env.Consumer.Released(c)`,
+	},
+	{
+		"place a connection on a loop that has ended", "internal/engine/accept.go",
+		`		a.r.Kernel().Close(fd)
+		to.AddLoad(-1)
+		a.env.shards[a.r.Index()].add(CountRejected, 1)
+		a.policy.Displaced()`,
+		`		to.AddLoad(-1)
+		a.policy.Displaced()`,
+	},
+}
