@@ -80,7 +80,8 @@ type WriteCallback interface {
 
 // FlowCallback is about output that the peer doesn't take. On the connection's loop.
 type FlowCallback interface {
-	// OnWriteBlocked: queued output is above Flow.High.
+	// OnWriteBlocked: queued output is above Flow.High, or a write was refused for
+	// want of room (conn.ErrOutputFull).
 	OnWriteBlocked(c *conn.Stream)
 	// OnWriteReady follows each OnWriteBlocked once, when it's down at Flow.Low,
 	// unless the connection ends first.
@@ -90,7 +91,8 @@ type FlowCallback interface {
 // LifecycleCallback is about the server. Control goroutine.
 type LifecycleCallback interface {
 	OnShutdownInitiated()
-	// OnShutdownComplete is the last call of all: every connection has ended.
+	// OnShutdownComplete is the last call: every connection has ended. After it
+	// comes only OnSocketReleased of those that somebody still holds.
 	OnShutdownComplete()
 	// OnAllConnectionsAborted: n connections were aborted, by AbortAllConnections or
 	// because a drain ran out of time.

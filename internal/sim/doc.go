@@ -29,5 +29,5 @@
 // Reading order: world.go (whose turn it is), stream.go (one end of a connection),
 // kernel.go and poller.go (the seams), clock.go, peer.go (the other end), trace.go; of
 // the tests program_test.go, life_test.go (what must hold), client_test.go,
-// random_test.go.
+// random_test.go; story_test.go and testdata/stories are lives with a script.
 package sim

@@ -64,7 +64,7 @@ func newPlan(w *sim.World) plan {
 			conn.Flow{High: small, Low: small / 2, MaxPending: 20_000}),
 		timeouts: conn.Timeouts{
 			Idle:   pick(w, 0, 0, time.Second, 20*time.Second),
-			Write:  pick(w, time.Second, 10*time.Second),
+			Write:  pick(w, time.Second, 4*time.Second, 10*time.Second),
 			Linger: pick(w, 100*time.Millisecond, 5*time.Second),
 		},
 		limit:  pick(w, 0, 0, 1, 2),
