@@ -84,7 +84,7 @@ func (k *Kernel) Recv(fd int, p []byte) (int, sys.Errno) {
 		k.w.Failf("recv of %d bytes", len(p))
 	}
 	n, errno := s.recv(p, false)
-	k.w.call("recv", "%s: %s", s.label(), result(n, errno))
+	k.w.call("recv", "%s: up to %d bytes: %s", s.label(), len(p), result(n, errno))
 	return n, errno
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/sim"
 )
 
@@ -48,7 +49,7 @@ var errInjected = errors.New("injected")
 
 // enter begins a callback, and leave ends it.
 func (l *life) enter(callback string) *life {
-	l.w.Note("", callback, "%s", l.name)
+	l.w.Note(callback, "%s", l.name)
 	switch {
 	case l.inside != "":
 		l.w.Failf("%s of %s inside its %s", callback, l.name, l.inside)
@@ -74,7 +75,7 @@ func (l *life) leave() {
 	l.w.Yield()
 	l.inside = ""
 	if l.p.plan.panics && l.w.Chance(10) {
-		l.w.Note("", "panic", "%s", l.name)
+		l.w.Note("panic", "%s", l.name)
 		reached["panic"]++
 		panic(errInjected)
 	}
@@ -225,7 +226,7 @@ func (p *program) OnConnectionClosure(c *conn.Stream, r conn.Reason) {
 	}
 	l.closure, l.reason = true, r
 	reached[r.String()]++
-	p.w.Note("", "closed", "%s for %v", l.name, r)
+	p.w.Note("closed", "%s for %v", l.name, r)
 	if fromPeer := r == conn.ReasonReset || r == conn.ReasonLost; l.reset != fromPeer {
 		p.w.Failf("%s: closed for %v, and OnConnectionReset %t", l.name, r, l.reset)
 	}
@@ -287,7 +288,7 @@ func (l *life) read(n int) {
 	if err != nil {
 		l.asked--
 	}
-	l.w.Note("", "Read", "%s: %d bytes: %v", l.name, n, err)
+	l.w.Note("Read", "%s: %d bytes: %v", l.name, n, err)
 }
 
 func (l *life) answer() {
@@ -352,18 +353,19 @@ func (l *life) unstash() bool {
 // payload in a buffer.
 func (l *life) write(writer byte, payload []byte, b *buffers.Buffer) (err error) {
 	head := header(writer, l.records[writer], len(payload))
-	n := 1
+	n, call := 1, "Write"
 	l.records[writer]++ // before it can arrive
 	l.accepted++
 	switch way := l.w.IntN(3); {
 	case way == 0:
+		call = "Send"
 		err = l.c.Send(append(head, payload...))
 	case way == 1 || b == nil:
 		all := l.p.alloc.Copy(append(head, payload...))
 		err = l.c.Write(all)
 		all.Release()
 	default:
-		n = 2
+		n, call = 2, "Writev"
 		l.accepted++
 		h := l.p.alloc.Copy(head)
 		err = l.c.Writev(h, b)
@@ -373,7 +375,7 @@ func (l *life) write(writer byte, payload []byte, b *buffers.Buffer) (err error)
 		l.accepted -= n
 		l.records[writer]--
 	}
-	l.w.Note("", "Write", "%s by %d: %d bytes: %v", l.name, writer, len(head)+len(payload), err)
+	l.w.Note(call, "%s: %d bytes: %v", l.name, len(head)+len(payload), err)
 	return err
 }
 
@@ -389,8 +391,8 @@ func (l *life) work(writer byte) {
 		}
 		l.refs--
 		l.w.Yield()
-		l.w.Note("", "Release", "%s", l.name)
 		l.c.Release()
+		l.w.Note("Release", "%s: %d of the program's references are left", l.name, l.refs)
 		l.workers--
 	})
 }
@@ -410,17 +412,17 @@ func (l *life) act(writer byte) {
 		}
 	case what == 20:
 		l.shut = true
-		w.Note("", "Shutdown", "%s: %v", l.name, c.Shutdown())
+		w.Note("Shutdown", "%s: %v", l.name, c.Shutdown())
 	case what == 21:
 		l.shut = true
-		w.Note("", "Abort", "%s", l.name)
+		w.Note("Abort", "%s", l.name)
 		c.Abort(errInjected)
 	case what == 22:
-		w.Note("", "ShutdownSend", "%s: %v", l.name, c.ShutdownSend())
+		w.Note("ShutdownSend", "%s: %v", l.name, c.ShutdownSend())
 	case what < 26:
 		l.read(w.IntN(3) - 1)
 	case what < 28:
-		w.Note("", "SendOOB", "%s: %v", l.name, c.SendOOB(oob+1))
+		w.Note("SendOOB", "%s: %v", l.name, c.SendOOB(oob+1))
 	case what < 31:
 		l.posts++
 		if c.Post(func(*conn.Stream) {
@@ -429,24 +431,30 @@ func (l *life) act(writer byte) {
 		}) != nil {
 			l.posts--
 		}
+		w.Note("Post", "%s: %d are waiting", l.name, l.posts)
 	case what == 31:
-		c.SetFlow(conn.Flow{High: 1 + w.IntN(3000), Low: 1 + w.IntN(100)})
+		f := conn.Flow{High: 1 + w.IntN(3000), Low: 1 + w.IntN(100)}
+		c.SetFlow(f)
+		w.Note("SetFlow", "%s: %+v", l.name, f)
 	case what == 32:
 		c.SetTimeouts(conn.Timeouts{Linger: l.p.plan.timeouts.Linger})
+		w.Note("SetTimeouts", "%s", l.name)
 	case what == 33:
 		others := l.p.inOrder()
 		o := others[w.IntN(len(others))]
 		l.gates = append(l.gates, o)
-		w.Note("", "gate", "%s on %s", l.name, o.name)
+		w.Note("SetReadGate", "%s on %s", l.name, o.name)
 		c.SetReadGate(o.c)
 	case what == 34:
 		c.SetReadGate(c)
+		w.Note("SetReadGate", "%s on itself", l.name)
 	case what == 35:
 		_, _ = c.AtMark()
 	case what == 36:
 		c.AddRef()
 		w.Yield()
 		c.Release()
+		w.Note("AddRef", "%s, and Release", l.name)
 	case what == 37:
 		for o := range l.p.srv.Connections() {
 			_ = o.Pending()
@@ -462,6 +470,11 @@ func (l *life) act(writer byte) {
 	}
 }
 
+// describe notes what the engine says of the connection.
+func (l *life) describe(more string) {
+	l.w.Note("engine", "%s: connection %d: %s; %s", l.name, l.c.ID(), (*engine.Conn)(l.c).Describe(), more)
+}
+
 // outstanding reads.
 func (l *life) outstanding() int {
 	if l.eof {
@@ -473,8 +486,8 @@ func (l *life) outstanding() int {
 // checkProgress is asked when nothing more happens unless time passes.
 func (l *life) checkProgress(when string) {
 	fail := func(format string, args ...any) {
-		l.w.Failf("%s: %s: %s (%v, %d pending, %d reads outstanding, %+v)", when, l.name, fmt.Sprintf(format, args...),
-			l.c.State(), l.c.Pending(), l.outstanding(), l.peer.Level())
+		l.describe(fmt.Sprintf("%+v", l.peer.Level()))
+		l.w.Failf("%s: %s: %s", when, l.name, fmt.Sprintf(format, args...))
 	}
 	if l.isReleased {
 		return
@@ -535,6 +548,7 @@ func (l *life) unwanted() bool {
 // checkEnd is asked when all is over.
 func (l *life) checkEnd() {
 	fail := func(format string, args ...any) {
+		l.describe("at the end")
 		l.w.Failf("%s, which ended for %v: %s", l.name, l.reason, fmt.Sprintf(format, args...))
 	}
 	if !l.isReleased {

@@ -145,13 +145,16 @@ func (p *Poller) Wait(dispatch func(int, reactor.Events) bool) error {
 			if dispatch(e.fd, e.ev) {
 				return nil
 			}
+			p.w.call("event", "fd %d: done", e.fd)
 			p.w.Yield()
 		}
 		if wake {
 			p.w.call("event", "posts")
 			if dispatch(reactor.WakeFD, 0) {
+				p.w.call("event", "posts: done; the loop ends")
 				return nil
 			}
+			p.w.call("event", "posts: done")
 		}
 	}
 }

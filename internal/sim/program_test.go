@@ -95,7 +95,7 @@ var (
 func run(w *sim.World) {
 	p := &program{w: w, plan: newPlan(w), lives: map[uint64]*life{}, peers: map[string]*client{}}
 	p.alloc = buffers.New(buffers.Config{Debug: w.IntN(4) == 0})
-	w.Note("", "plan", "%+v %+v", p.plan, w.Faults)
+	w.Note("plan", "%+v %+v", p.plan, w.Faults)
 	if !p.start() {
 		return
 	}
@@ -164,7 +164,7 @@ func (p *program) start() bool {
 		panic(err)
 	}
 	if err := p.srv.Start(); err != nil {
-		p.w.Note("", "start", "%v", err)
+		p.w.Note("start", "%v", err)
 		p.terminate()
 		return false
 	}
@@ -178,10 +178,10 @@ func (p *program) stop() {
 		p.stopping = true
 		p.terminate()
 	}
-	p.w.Note("", "Shutdown", "")
+	p.w.Note("Shutdown", "")
 	p.stopping = true
 	if err := p.srv.Shutdown(ctx); err != nil {
-		p.w.Note("", "Shutdown", "%v", err)
+		p.w.Note("Shutdown", "%v", err)
 	}
 	p.w.Wait("the workers", func() bool {
 		for _, l := range p.lives {
@@ -207,6 +207,11 @@ func (p *program) checkEnd() {
 		w.Failf("descriptors %v are still open", fds)
 	}
 	if p.created != p.released {
+		for _, l := range p.inOrder() {
+			if !l.isReleased {
+				l.describe("at the end")
+			}
+		}
 		w.Failf("%d connections were created and %d released", p.created, p.released)
 	}
 	if !p.complete {

@@ -402,7 +402,7 @@ var usual = []string{
 // hear notes a callback.
 func (p *teller) hear(who string, words ...string) {
 	text := strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
-	p.w.Note("", "CALLBACK", "%s", text)
+	p.w.Note("CALLBACK", "%s", text)
 	if p.complete && who != "" && words[0] != "OnSocketReleased" { // which waits for who holds it
 		p.w.Failf("%s after OnShutdownComplete", text)
 	}

@@ -228,7 +228,7 @@ func (p *teller) run() {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		p.w.Note("", "STORY", "%s", line)
+		p.w.Note("STORY", "%s", line)
 		for act := range strings.SplitSeq(line, " & ") {
 			p.do(act)
 		}

@@ -21,7 +21,7 @@ func (w *World) note(who, what, format string, args ...any) {
 }
 
 // Note adds a line to the trace, on behalf of the caller.
-func (w *World) Note(who, what, format string, args ...any) { w.note(who, what, format, args...) }
+func (w *World) Note(what, format string, args ...any) { w.call(what, format, args...) }
 
 // call adds a line about a call of the kernel, by the goroutine that makes it.
 func (w *World) call(what, format string, args ...any) {

@@ -294,7 +294,7 @@ func (w *World) Failf(format string, args ...any) {
 	}
 	w.mu.Unlock()
 	if first {
-		w.note("", "FAILURE", "%s", what)
+		w.note("", "FAILURE", "%s (what follows is how the world came to its end)", what)
 	}
 }
 
