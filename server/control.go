@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 
+	"github.com/sluice-net/sluice/internal/lock"
 	"github.com/sluice-net/sluice/internal/sys"
 )
 
@@ -18,7 +18,7 @@ type control struct {
 	wake chan struct{}
 	done chan struct{}
 
-	mu      sync.Mutex
+	mu      lock.Mutex
 	queue   []func()
 	closing bool
 }

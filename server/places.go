@@ -1,6 +1,6 @@
 package server
 
-import "sync"
+import "github.com/sluice-net/sluice/internal/lock"
 
 // places counts connections against the limit. An acceptor takes a place before it
 // accepts, because afterwards it would be too late to refuse without harm; so a place
@@ -8,7 +8,7 @@ import "sync"
 type places struct {
 	limit int // 0: none
 
-	mu        sync.Mutex
+	mu        lock.Mutex
 	taken     int
 	tentative int           // of taken
 	waiting   bool          // somebody was refused a place

@@ -12,6 +12,7 @@ type Stats struct {
 	State     string // new, running, draining, stopped
 	Open      int    // connections open now
 	Held      int    // closed, but referenced
+	Limit     int    // Config.MaxConnections; 0: none
 	Listeners map[string]ListenerStats
 	Reactors  []ReactorStats
 	Panics    uint64 // callbacks that panicked, on these loops
@@ -46,14 +47,15 @@ func (s *Server) Stats() Stats {
 		State:     s.state().String(),
 		Open:      s.places.open(),
 		Held:      int(s.held.Load()),
+		Limit:     s.config.MaxConnections,
 		Listeners: map[string]ListenerStats{},
 		Buffers:   s.allocator.Stats(),
 	}
 	for _, e := range endpoints {
 		st.Listeners[e.l.Name] = e.stats()
 	}
-	if len(endpoints) > 0 {
-		g := s.mux.Group
+	if mux := s.Mux(); mux != nil && st.State != serverNew.String() {
+		g := (*engine.Mux)(mux).Group
 		st.Panics, st.Slow = g.Panics(), g.SlowCalls()
 		for _, r := range g.Stats() {
 			st.Reactors = append(st.Reactors, ReactorStats(r))
@@ -61,6 +63,22 @@ func (s *Server) Stats() Stats {
 	}
 	return st
 }
+
+// Name returns Config.Name.
+func (s *Server) Name() string { return s.config.Name }
+
+// Mux returns the event loops: Config.Mux, or the server's own, which there are from
+// Start on and which is nil before. Any goroutine may call it.
+func (s *Server) Mux() *conn.Mux {
+	if s.config.Mux == nil && s.live.Load() != nil {
+		return (*conn.Mux)(s.mux)
+	}
+	return s.config.Mux
+}
+
+// Allocator returns where the connections' buffers come from: Config.Allocator, or the
+// server's own.
+func (s *Server) Allocator() *buffers.Allocator { return s.allocator }
 
 func (e *endpoint) stats() ListenerStats {
 	n := e.env.Counts()

@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
+	"github.com/sluice-net/sluice/internal/lock"
 	"github.com/sluice-net/sluice/internal/reactor"
 )
 
@@ -32,7 +32,7 @@ type Mux struct {
 	Logger     *slog.Logger
 	TurnBudget int
 
-	mu        sync.Mutex
+	mu        lock.Mutex
 	failed    chan struct{} // closed when a loop has failed
 	listeners map[int]func(message string, err error)
 	nextID    int

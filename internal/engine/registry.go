@@ -2,13 +2,14 @@ package engine
 
 import (
 	"iter"
-	"sync"
+
+	"github.com/sluice-net/sluice/internal/lock"
 )
 
 // registry lists a shard's open connections, for whoever wants to see them all: from
 // any goroutine, without asking the loop, which may be stuck.
 type registry struct {
-	mu    sync.Mutex
+	mu    lock.Mutex
 	first *Conn
 	count int
 }

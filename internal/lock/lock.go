@@ -1,10 +1,9 @@
-// Package lock has the mutex for what may be locked while the kernel, the poller or
-// another seam is called.
+// Package lock has the mutex of what several goroutines of the framework share.
 //
-// It is a sync.Mutex, at the same price, but for one thing: a goroutine that finds it
-// locked can be told of. That's the seam by which a simulation, which runs one goroutine
-// at a time and stops goroutines inside of system calls, learns that it must let another
-// one run.
+// It is a sync.Mutex, at the price of one more load, but for one thing: a simulation can
+// watch it. That's the seam by which one that runs a goroutine at a time, and stops
+// goroutines inside of system calls, learns who waits for whom, and at which it may let
+// another goroutine come first.
 package lock
 
 import (
@@ -17,17 +16,22 @@ type Mutex struct{ mu sync.Mutex }
 
 // Lock locks m.
 func (m *Mutex) Lock() {
-	if !m.mu.TryLock() {
-		m.wait()
+	if f := watcher.Load(); f != nil && (*f)(m.mu.TryLock) {
+		return
 	}
+	m.mu.Lock()
 }
 
 // TryLock locks m if it's unlocked, and reports whether it did.
 func (m *Mutex) TryLock() bool {
+	f := watcher.Load()
+	if f != nil {
+		(*f)(nil)
+	}
 	if m.mu.TryLock() {
 		return true
 	}
-	if f := contended.Load(); f != nil {
+	if f != nil {
 		(*f)(nil)
 	}
 	return false
@@ -36,23 +40,16 @@ func (m *Mutex) TryLock() bool {
 // Unlock unlocks m.
 func (m *Mutex) Unlock() { m.mu.Unlock() }
 
-func (m *Mutex) wait() {
-	if f := contended.Load(); f != nil && (*f)(m.mu.TryLock) {
-		return
-	}
-	m.mu.Lock()
-}
+var watcher atomic.Pointer[func(try func() bool) bool]
 
-var contended atomic.Pointer[func(try func() bool) bool]
-
-// OnContention has f called by a goroutine that finds a Mutex locked. In Lock, f may
-// wait until try has succeeded, and return true; after false the goroutine waits as for
-// any mutex. In TryLock, try is nil and the result doesn't matter. For simulations only;
-// nil ends it.
-func OnContention(f func(try func() bool) bool) {
+// Watch has f called by whoever is about to lock a Mutex: instead of Lock, f may wait until
+// try has succeeded, and return true; after false Lock does what it always does. With
+// TryLock, before it and after it has failed, try is nil and the result doesn't matter.
+// For simulations only; nil ends it.
+func Watch(f func(try func() bool) bool) {
 	if f == nil {
-		contended.Store(nil)
+		watcher.Store(nil)
 		return
 	}
-	contended.Store(&f)
+	watcher.Store(&f)
 }

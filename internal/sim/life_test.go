@@ -470,9 +470,11 @@ func (l *life) act(writer byte) {
 	}
 }
 
-// describe notes what the engine says of the connection.
-func (l *life) describe(more string) {
-	l.w.Note("engine", "%s: connection %d: %s; %s", l.name, l.c.ID(), (*engine.Conn)(l.c).Describe(), more)
+// describeAll notes what the engine says of the connections.
+func (p *program) describeAll() {
+	for _, l := range p.inOrder() {
+		p.w.Note("engine", "%s: connection %d: %s; %+v", l.name, l.c.ID(), (*engine.Conn)(l.c).Describe(), l.peer.Level())
+	}
 }
 
 // outstanding reads.
@@ -486,7 +488,9 @@ func (l *life) outstanding() int {
 // checkProgress is asked when nothing more happens unless time passes.
 func (l *life) checkProgress(when string) {
 	fail := func(format string, args ...any) {
-		l.describe(fmt.Sprintf("%+v", l.peer.Level()))
+		if !l.w.Failed() {
+			l.p.describeAll()
+		}
 		l.w.Failf("%s: %s: %s", when, l.name, fmt.Sprintf(format, args...))
 	}
 	if l.isReleased {
@@ -548,7 +552,9 @@ func (l *life) unwanted() bool {
 // checkEnd is asked when all is over.
 func (l *life) checkEnd() {
 	fail := func(format string, args ...any) {
-		l.describe("at the end")
+		if !l.w.Failed() {
+			l.p.describeAll()
+		}
 		l.w.Failf("%s, which ended for %v: %s", l.name, l.reason, fmt.Sprintf(format, args...))
 	}
 	if !l.isReleased {

@@ -172,7 +172,9 @@ func (p *program) start() bool {
 }
 
 func (p *program) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), pick(p.w, 0, time.Second, 30*time.Second))
+	// Never at the time of another timer: select would choose between them by chance.
+	const odd = 701
+	ctx, cancel := context.WithTimeout(context.Background(), pick(p.w, odd, time.Second+odd, 30*time.Second+odd))
 	defer cancel()
 	if p.plan.abrupt {
 		p.stopping = true
@@ -207,11 +209,7 @@ func (p *program) checkEnd() {
 		w.Failf("descriptors %v are still open", fds)
 	}
 	if p.created != p.released {
-		for _, l := range p.inOrder() {
-			if !l.isReleased {
-				l.describe("at the end")
-			}
-		}
+		p.describeAll()
 		w.Failf("%d connections were created and %d released", p.created, p.released)
 	}
 	if !p.complete {

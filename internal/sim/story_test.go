@@ -30,7 +30,7 @@ const storySeeds = 20
 //	> … is a callback that the action before it leads to: all of them are listed, in
 //	    order for each connection, and for the server; "..." stands for what's left open,
 //	>~ … is the same, but those that follow each other may come in any order,
-//	A & B are two actions with nothing between them,
+//	A & B are two actions, and what A leads to isn't waited for,
 //	A -> E is an action that's answered by the error E,
 //	inside OnX a: A has an action done by that callback, the next time it comes,
 //

@@ -80,23 +80,24 @@ type task struct {
 	parked bool
 }
 
-// worlds finds the world of a goroutine, for lock contention, which is told of
-// globally.
+// worlds finds the world of a goroutine, for locks, which are watched globally.
 var worlds sync.Map // uintptr → *World
 
 var watchLocks = sync.OnceFunc(func() {
-	lock.OnContention(func(try func() bool) bool {
+	lock.Watch(func(try func() bool) bool {
 		v, ok := worlds.Load(sys.G())
 		if !ok {
 			return false
 		}
 		w := v.(*World)
-		w.enter()
-		w.Taken++
+		w.yield("", "")
 		if try == nil {
-			w.yield("lock", "taken")
+			return false
+		}
+		if try() {
 			return true
 		}
+		w.Taken++
 		got := false
 		w.Wait("lock", func() bool {
 			got = got || try()
