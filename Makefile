@@ -21,7 +21,7 @@ LINT_VERSION := v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
 
 CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
-COVERED     := internal/reactor internal/engine buffers conn server
+COVERED     := internal/reactor internal/engine buffers conn framing server
 
 .PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-compare cross cover flake ci clean
 
