@@ -45,6 +45,7 @@ const (
 	ReasonReset         = engine.ReasonReset
 	ReasonLost          = engine.ReasonLost
 	ReasonRejected      = engine.ReasonRejected
+	ReasonConnect       = engine.ReasonConnect
 	ReasonSession       = engine.ReasonSession
 	ReasonTruncated     = engine.ReasonTruncated
 	ReasonWriteTimeout  = engine.ReasonWriteTimeout

@@ -29,6 +29,7 @@ type State = engine.State
 // The states of a stream. ReadClosed and WriteClosed are Open with one half closed.
 const (
 	Idle        = engine.Idle
+	Connecting  = engine.Connecting
 	Open        = engine.Open
 	ReadClosed  = engine.ReadClosed
 	WriteClosed = engine.WriteClosed

@@ -33,6 +33,12 @@ type ConnectionCallback interface {
 	// OnSocketCreated: the descriptor is new; options without another way may be
 	// set. It isn't to be kept.
 	OnSocketCreated(fd int)
+	// OnPreOutgoingConnect: a connect to an address follows; userData is what was given
+	// to Connect or AsyncConnect. With OnSocketCreated it comes for each address tried.
+	OnPreOutgoingConnect(d *conn.UserData, to conn.Addr, userData any)
+	// OnOutgoingConnectionFailed: no address has accepted the connection of an
+	// AsyncConnect; at is the last one tried. Only OnSocketReleased follows.
+	OnOutgoingConnectionFailed(c *conn.Stream, at conn.Addr, err error)
 	// OnConnectionEstablished: issue the first Read or Write, or take a reference;
 	// otherwise the connection closes by itself.
 	OnConnectionEstablished(c *conn.Stream, peer conn.Addr)
@@ -122,6 +128,12 @@ func (BaseCallback) OnMaximumConnections(string) {}
 
 // OnSocketCreated does nothing.
 func (BaseCallback) OnSocketCreated(int) {}
+
+// OnPreOutgoingConnect does nothing.
+func (BaseCallback) OnPreOutgoingConnect(*conn.UserData, conn.Addr, any) {}
+
+// OnOutgoingConnectionFailed does nothing.
+func (BaseCallback) OnOutgoingConnectionFailed(*conn.Stream, conn.Addr, error) {}
 
 // OnConnectionEstablished does nothing, so the connection closes by itself.
 func (BaseCallback) OnConnectionEstablished(*conn.Stream, conn.Addr) {}

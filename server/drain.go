@@ -113,7 +113,7 @@ func (s *Server) drain(ctx context.Context) (aborted int) {
 		case <-look.C:
 			evict.look(s, progress(time.Since(begun), total))
 		case <-ctx.Done():
-			for _, e := range s.endpoints {
+			for _, e := range s.listeners() {
 				e.env.Refuse.Store(true) // who is on his way to his loop comes too late
 			}
 			aborted = s.abortAll(conn.ReasonDrainAbort, context.Cause(ctx))

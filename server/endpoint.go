@@ -100,16 +100,21 @@ func (e *endpoint) prepare(mux *engine.Mux) {
 	if local.IsUnix() {
 		category, muted = engine.CategoryUnix, conn.LogUnix
 	}
+	e.prepareEnv(mux, muted)
+	e.env.Sessions = e.l.Sessions
+	e.env.Category = category
+	e.env.Local = local
+	e.env.Wildcard = !local.IsUnix() && local.AddrPort.Addr().IsUnspecified()
+}
+
+// prepareEnv makes what doesn't depend on an address.
+func (e *endpoint) prepareEnv(mux *engine.Mux, muted conn.LogCategories) {
 	e.env = &engine.Env{
 		Mux:       mux,
 		Consumer:  e,
 		Allocator: e.s.allocator,
 		Logger:    e.s.log,
-		Sessions:  e.l.Sessions,
 		Origin:    e.l.Name,
-		Category:  category,
-		Local:     local,
-		Wildcard:  !local.IsUnix() && local.AddrPort.Addr().IsUnspecified(),
 		Flow:      e.s.config.Flow,
 		Timeouts:  e.s.config.Timeouts,
 		Track:     e.wcb != nil,
@@ -203,6 +208,7 @@ func (e *endpoint) Created(_ *engine.Conn, fd int) { e.cb.OnSocketCreated(fd) }
 
 // Established implements engine.Consumer.
 func (e *endpoint) Established(c *engine.Conn) {
+	defer e.s.dialed(c, nil)
 	e.cb.OnConnectionEstablished((*conn.Stream)(c), c.RemoteAddr())
 }
 
@@ -270,6 +276,9 @@ func (e *endpoint) Released(c *engine.Conn) {
 		case e.s.freed <- struct{}{}:
 		default:
 		}
+	}
+	if a := attemptOf(c); a != nil && !a.seen {
+		return // there was no socket, and Connect has returned why
 	}
 	e.cb.OnSocketReleased((*conn.UserData)(c))
 }

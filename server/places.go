@@ -34,6 +34,13 @@ func (p *places) admit() (ok, report bool) {
 	return true, false
 }
 
+// take takes a place whatever the limit is: for connections of our own making.
+func (p *places) take() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken++
+}
+
 // placed makes a tentative place a connection's.
 func (p *places) placed() {
 	p.mu.Lock()

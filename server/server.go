@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/sluice-net/sluice/buffers"
@@ -26,6 +27,7 @@ type Server struct {
 	mux       *engine.Mux
 	ownMux    bool
 	endpoints []*endpoint
+	outgoing  *endpoint
 	nextLoop  int
 	unheard   func() // ends the Mux's reports of errors
 
@@ -123,7 +125,8 @@ func (s *Server) start() error {
 		e.prepare(s.mux)
 		s.endpoints = append(s.endpoints, e)
 	}
-	endpoints := s.endpoints
+	s.outgoing = newOutgoing(s)
+	endpoints := append(slices.Clone(s.endpoints), s.outgoing)
 	s.live.Store(&endpoints)
 	s.become(serverRunning)
 	group.Spawn(s.control.run)
@@ -208,6 +211,9 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Addrs() map[string][]conn.Addr {
 	all := map[string][]conn.Addr{}
 	for _, e := range s.listeners() {
+		if e == s.outgoing {
+			continue
+		}
 		all[e.l.Name] = append([]conn.Addr(nil), e.bound...)
 	}
 	return all

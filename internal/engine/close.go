@@ -36,6 +36,8 @@ func (c *Conn) ShutdownFor(r Reason) error {
 	case c.state == Draining:
 	case c.state == Idle:
 		err = ErrMode
+	case c.state == Connecting:
+		c.endLocked(r, "shutdown", nil)
 	default:
 		if err = c.usableLocked(); err == nil {
 			c.drainLocked(r)
@@ -70,7 +72,7 @@ func (c *Conn) AbortFor(r Reason, cause error) {
 		cause = errAborted
 	}
 	c.mu.Lock()
-	if c.state == Open || c.state == Draining || c.state == Idle {
+	if c.state < Closed {
 		c.endLocked(r, "abort", cause)
 		c.dropReadsLocked() // if the peer was first, what it sent before isn't wanted any more
 	}
@@ -146,18 +148,20 @@ func (c *Conn) closeLocked() {
 	c.becomeLocked(Closed)
 	c.closing = closeCompletions
 	c.fd = -1
-	s.r.Deregister(fd)
 	s.r.AddLoad(-1)
 	s.open.remove(c)
-	// A close that lingers would block the loop; one that's meant to reset must not
-	// wait at all.
-	s.kernel.SetLinger(fd, !c.reason.clean() && c.reason != ReasonLinger, 0)
+	if fd >= 0 {
+		s.r.Deregister(fd)
+		// A close that lingers would block the loop; one that's meant to reset must
+		// not wait at all.
+		s.kernel.SetLinger(fd, !c.reason.clean() && c.reason != ReasonLinger, 0)
+	}
 	if x := c.ext; x != nil {
 		s.r.Disarm(&x.deadline.timer)
 		if x.session != nil {
 			x.session.end(c)
 		}
-		if x.holds > 0 {
+		if x.holds > 0 && fd >= 0 {
 			x.heldFD, fd = fd, -1 // the last of them closes it
 		}
 	}
@@ -217,6 +221,10 @@ func (c *Conn) closingStepLocked() {
 		c.out.Release(s.cache)
 		c.closing = closeReset
 	case closeReset:
+		if !told && c.ext != nil && c.ext.dial != nil && !c.ext.dial.told {
+			c.failedToConnectLocked()
+			return
+		}
 		c.closing = closeClosed
 		if told && c.reason.fromPeer() {
 			err := c.causeLocked()

@@ -17,10 +17,8 @@ import (
 // callback and after its end.
 type Conn struct {
 	// Immutable.
-	shard  *Shard
-	id     uint64
-	remote netip.AddrPort // zero for a Unix-domain peer
-	named  *Addr          // the address of a Unix-domain peer that has one
+	shard *Shard
+	id    uint64
 
 	// Atomic.
 	refs    atomic.Int32  // user references
@@ -31,7 +29,9 @@ type Conn struct {
 
 	// Guarded by mu.
 	mu      lock.Mutex
-	fd      int32 // −1 once closed
+	remote  netip.AddrPort // zero for a Unix-domain peer
+	named   *Addr          // the address of a Unix-domain peer that has one
+	fd      int32          // −1 once closed
 	flags   flags
 	state   State
 	reason  Reason
@@ -66,6 +66,7 @@ type ext struct {
 	snapshot int // of posts: how many of them this dispatch runs
 	urgent   []urgent
 	session  *sessionState
+	dial     *dial
 	deadline deadlines
 	gate     *gate // of those whose reads wait for our output
 	waitsFor *gate // of the one whose output our reads wait for
@@ -120,15 +121,50 @@ func (c *Conn) Inbound() bool {
 	return c.flags.has(inbound)
 }
 
-// Origin is the name of the listener.
-func (c *Conn) Origin() string { return c.shard.env.Origin }
-
-// RemoteAddr is the peer's address; it stays after the end.
-func (c *Conn) RemoteAddr() Addr {
-	if c.named != nil {
-		return *c.named
+// Origin is the name of the listener, or of what was connected to.
+func (c *Conn) Origin() string {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.ext != nil && c.ext.dial != nil && c.ext.dial.Origin != "" {
+		return c.ext.dial.Origin
 	}
-	return Addr{AddrPort: c.remote}
+	return c.shard.env.Origin
+}
+
+// categoryLocked is the kind of socket.
+func (c *Conn) categoryLocked() Category {
+	if c.ext == nil || c.ext.dial == nil {
+		return c.shard.env.Category
+	}
+	if c.ext.dial.at.IsUnix() {
+		return CategoryUnix
+	}
+	return CategoryTCP
+}
+
+func (c *Conn) category() Category {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.categoryLocked()
+}
+
+// RemoteAddr is the peer's address; it stays after the end. While connecting it's the one
+// that's tried.
+func (c *Conn) RemoteAddr() Addr {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.remoteLocked()
+}
+
+func (c *Conn) remoteLocked() Addr {
+	switch {
+	case c.named != nil:
+		return *c.named
+	case !c.remote.IsValid() && c.ext != nil && c.ext.dial != nil:
+		return c.ext.dial.at
+	default:
+		return Addr{AddrPort: c.remote}
+	}
 }
 
 // LocalAddr is this end's address; it stays after the end.
@@ -192,18 +228,18 @@ func (c *Conn) endLocked(r Reason, op string, err error) {
 	}
 	c.reason = r
 	if err != nil {
-		c.extLocked().err = &Error{Op: op, ID: c.id, Addr: c.RemoteAddr(), Err: err}
+		c.extLocked().err = &Error{Op: op, ID: c.id, Addr: c.remoteLocked(), Err: err}
 	}
 }
 
 // PeerCredentials tells who connected to a Unix-domain socket; ErrMode for another
 // kind.
 func (c *Conn) PeerCredentials() (sys.Credentials, error) {
-	if c.shard.env.Category != CategoryUnix {
-		return sys.Credentials{}, ErrMode
-	}
 	c.mu.Lock()
 	defer c.unlock()
+	if c.categoryLocked() != CategoryUnix {
+		return sys.Credentials{}, ErrMode
+	}
 	if c.fd < 0 {
 		return sys.Credentials{}, ErrClosed
 	}
@@ -218,7 +254,7 @@ func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
 	if l == nil || !l.Enabled(ctx, level) {
 		return
 	}
-	all := []any{"category", c.shard.env.Category.String(), "listener", c.Origin(), "id", c.id, "peer", c.RemoteAddr().String()}
+	all := []any{"category", c.category().String(), "listener", c.Origin(), "id", c.id, "peer", c.RemoteAddr().String()}
 	if attrs != nil {
 		all = append(all, attrs()...)
 	}

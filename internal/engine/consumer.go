@@ -12,6 +12,12 @@ import (
 type Consumer interface {
 	// Created comes first, before the descriptor is registered.
 	Created(c *Conn, fd int)
+	// Connecting: a connect to an address follows. With Created it comes for each
+	// address that's tried.
+	Connecting(c *Conn, to Addr)
+	// ConnectFailed: an outgoing connection wasn't established. at is the last address
+	// that was tried.
+	ConnectFailed(c *Conn, at Addr, err error)
 	// Established: reads and writes may begin.
 	Established(c *Conn)
 	// Read completes a read.

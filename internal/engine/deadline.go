@@ -126,6 +126,10 @@ func (c *Conn) armLocked() {
 	d := &c.extLocked().deadline
 	d.armDue = false
 	now := c.shard.r.Now()
+	if c.state == Connecting {
+		c.setTimerLocked(now)
+		return
+	}
 	limits := c.timeoutsLocked()
 	if !c.flags.has(writeTimed) && limits.Write > 0 && c.canFlushLocked() {
 		c.flags.set(writeTimed)
@@ -150,6 +154,9 @@ func (c *Conn) setTimerLocked(now time.Duration) {
 	sooner(idleTimed, d.idleSince, limits.Idle)
 	sooner(writeTimed, d.stalled, limits.Write)
 	sooner(lingerTimed, d.lingering, limits.Linger)
+	if c.state == Connecting {
+		next, found = c.ext.dial.dueLocked(now)
+	}
 	if found {
 		d.timer.Target = c
 		c.shard.r.Arm(&d.timer, next)
@@ -159,6 +166,11 @@ func (c *Conn) setTimerLocked(now time.Duration) {
 // OnTimer implements reactor.TimerTarget.
 func (c *Conn) OnTimer(*reactor.Timer) {
 	c.mu.Lock()
+	if c.state == Connecting {
+		c.connectTimerLocked()
+		c.dispatchLocked()
+		return
+	}
 	if c.state != Open && c.state != Draining {
 		c.mu.Unlock()
 		return

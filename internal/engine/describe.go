@@ -36,7 +36,7 @@ func (c *Conn) Describe() string {
 var flagNames = [...]string{
 	"readable", "writable", "hadPri", "hadHup", "errDue", "oobDue",
 	"eof", "eofTold", "finWanted", "finSent", "probed",
-	"dispatching", "kicked", "posted", "hearFirst",
+	"dispatching", "connectDue", "kicked", "posted", "hearFirst",
 	"inbound", "starting", "established", "inRead", "gated", "blocked", "refused", "readFailed", "writeFailed",
 	"idleTimed", "writeTimed", "lastTry", "lingerTimed", "moved",
 }
@@ -52,7 +52,7 @@ func (f flags) String() string {
 }
 
 var workNames = [...]string{
-	"nothing", "open", "ask for the error", "posts", "out-of-band byte", "tell of a write", "session",
+	"nothing", "open", "connect", "ask for the error", "posts", "out-of-band byte", "tell of a write", "session",
 	"establish", "flush", "read", "cut a read", "tell of the end", "probe", "discard", "send the end",
 	"tell that it's blocked", "tell that it's ready", "ungate", "unhold", "arm", "shut down", "close",
 	"tell of the close", "release",

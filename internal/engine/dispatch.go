@@ -13,6 +13,7 @@ type work uint8
 const (
 	nothing     work = iota
 	doOpen           // begin life: register, establish
+	doConnect        // get on with an outgoing connection
 	doError          // ask for SO_ERROR
 	doPosts          // run what was posted
 	doOOB            // fetch the out-of-band byte
@@ -172,6 +173,9 @@ func (c *Conn) yieldLocked(t *turn) bool {
 // absorbLocked makes flags of events. Hang-ups and errors end nothing: they're reasons
 // to read, to write and to ask.
 func (c *Conn) absorbLocked(ev reactor.Events) {
+	if c.state == Connecting {
+		c.flags.set(connectDue) // and what else it means is good for the time after
+	}
 	if ev&reactor.In != 0 {
 		c.flags.set(readable)
 	}
@@ -203,6 +207,8 @@ func (c *Conn) nextLocked() work {
 	switch c.state {
 	case Idle:
 		return doOpen
+	case Connecting:
+		return c.nextOfConnectLocked()
 	case Open, Draining:
 	case Closed:
 		switch {
@@ -370,6 +376,8 @@ func (c *Conn) do(w work, t *turn) {
 	case nothing:
 	case doOpen:
 		c.openLocked()
+	case doConnect:
+		c.connectLocked()
 	case doError:
 		c.socketErrorLocked()
 	case doPosts:

@@ -97,6 +97,8 @@ func (p *proxy) Read(c *engine.Conn, b *buffers.Buffer) {
 }
 
 func (p *proxy) ClientClose(c *engine.Conn)                     { _ = p.of(c).ShutdownSend() }
+func (*proxy) Connecting(*engine.Conn, engine.Addr)             {}
+func (*proxy) ConnectFailed(*engine.Conn, engine.Addr, error)   {}
 func (p *proxy) Closed(c *engine.Conn, _ engine.Reason, _ bool) { c.Release() }
 
 // DESIGN, Flow: a read gate works across reactors, without a lost wake-up, and bounds

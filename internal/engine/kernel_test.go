@@ -30,6 +30,10 @@ type kernel struct {
 	calls   []string    // those that end connections, and registrations
 	reserve int         // calls of Reserve
 	spare   int         // the descriptor of the last one
+
+	made      []*socket   // by Socket
+	socketErr error       // of Socket
+	connects  []sys.Errno // of the next calls of Connect; then EINPROGRESS
 }
 
 // firstFD is where the descriptors begin.
@@ -56,6 +60,8 @@ type socket struct {
 	atMark  bool
 	hold    func() // called by AtMark, with the connection's lock held
 	soError sys.Errno
+
+	connecting bool // nobody has accepted it yet
 
 	// What was sent, and how it may be.
 	out     []byte
@@ -321,6 +327,32 @@ func (k *kernel) Accept(int) (int, sys.Addr, sys.Errno) {
 	return s.fd, s.peer, 0
 }
 
+func (k *kernel) Socket(to sys.Addr, _ sys.Options) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e := k.socketErr; e != nil {
+		return -1, e
+	}
+	s := k.socket()
+	s.fd, s.peer = k.newFD(), to
+	k.sockets[s.fd] = s
+	k.made = append(k.made, s)
+	return s.fd, nil
+}
+
+func (k *kernel) Connect(fd int, to sys.Addr) sys.Errno {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.of(fd, "connect")
+	k.log("connect %d %v", fd, to)
+	e := unix.EINPROGRESS
+	if len(k.connects) > 0 {
+		e, k.connects = k.connects[0], k.connects[1:]
+	}
+	s.connecting = e != 0
+	return e
+}
+
 func (k *kernel) Listen(sys.ListenSpec) (int, sys.Addr, error) {
 	return -1, sys.Addr{}, errors.ErrUnsupported
 }
@@ -335,7 +367,11 @@ func (k *kernel) LocalAddr(fd int) (sys.Addr, sys.Errno) {
 func (k *kernel) RemoteAddr(fd int) (sys.Addr, sys.Errno) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.of(fd, "getpeername").peer, 0
+	s := k.of(fd, "getpeername")
+	if s.connecting {
+		return sys.Addr{}, unix.ENOTCONN
+	}
+	return s.peer, 0
 }
 
 func (k *kernel) PeerCredentials(fd int) (sys.Credentials, error) {

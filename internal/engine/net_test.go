@@ -29,6 +29,8 @@ func (nobody) Written(*engine.Conn, *buffers.Buffer)           {}
 func (nobody) WriteBlocked(*engine.Conn)                       {}
 func (nobody) WriteReady(*engine.Conn)                         {}
 func (nobody) Reset(*engine.Conn, error)                       {}
+func (nobody) Connecting(*engine.Conn, engine.Addr)            {}
+func (nobody) ConnectFailed(*engine.Conn, engine.Addr, error)  {}
 func (nobody) Closed(*engine.Conn, engine.Reason, bool)        {}
 func (nobody) Released(*engine.Conn)                           {}
 

@@ -8,6 +8,10 @@ import (
 
 // openLocked begins a connection's life on its loop.
 func (c *Conn) openLocked() {
+	if c.ext != nil && c.ext.dial != nil {
+		c.beginConnectLocked()
+		return
+	}
 	fd := int(c.fd)
 	c.becomeLocked(Open)
 	c.shard.add(CountAccepted, 1)
@@ -23,6 +27,11 @@ func (c *Conn) openLocked() {
 		c.endLocked(ReasonRejected, "register", err)
 		return
 	}
+	c.openedLocked()
+}
+
+// openedLocked goes on with a descriptor that's connected and registered.
+func (c *Conn) openedLocked() {
 	if c.state == Open && c.timeoutsLocked().Idle > 0 {
 		c.startIdleLocked()
 	}

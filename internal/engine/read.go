@@ -232,7 +232,7 @@ func (c *Conn) receiveLocked(p []byte, t *turn) int {
 // a pending signal makes EAGAIN of what could be read, and Go sends signals (SIGURG, of
 // all) to threads that it wants back.
 func (c *Conn) emptyLocked() {
-	if c.shard.env.Category != CategoryTCP || !c.flags.has(hadPri) || !c.shard.kernel.Readable(int(c.fd)) {
+	if c.categoryLocked() != CategoryTCP || !c.flags.has(hadPri) || !c.shard.kernel.Readable(int(c.fd)) {
 		c.flags.clear(readable)
 	}
 }
@@ -242,7 +242,7 @@ func (c *Conn) emptyLocked() {
 // ancillary data on a Unix socket, cuts a read short with bytes behind it, and no
 // further edge comes for those.
 func (c *Conn) drainedByShortReadLocked() bool {
-	return shortReadDrains && c.shard.env.Category == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)
+	return shortReadDrains && c.categoryLocked() == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)
 }
 
 // probeLocked looks behind a hang-up when nobody reads: the end is told at once, unread
@@ -320,7 +320,7 @@ func (c *Conn) AtMark() (bool, error) {
 	}
 	at, errno := c.shard.kernel.AtMark(int(c.fd))
 	if errno != 0 {
-		return false, &Error{Op: "sockatmark", ID: c.id, Addr: c.RemoteAddr(), Err: errno}
+		return false, &Error{Op: "sockatmark", ID: c.id, Addr: c.remoteLocked(), Err: errno}
 	}
 	return at, nil
 }

@@ -31,6 +31,7 @@ const (
 	ReasonReset                // the peer reset it, or closed it while we were sending
 	ReasonLost                 // the network or the kernel gave it up
 	ReasonRejected             // never established: refused by a limit or by the kernel
+	ReasonConnect              // outgoing, and no address has accepted it
 	ReasonSession              // the session (TLS, say) failed
 	ReasonTruncated            // the stream ended without the session's end
 	ReasonWriteTimeout         // the peer took too little for Timeouts.Write
@@ -45,7 +46,7 @@ const Reasons = int(reasonCount)
 
 var reasonNames = [Reasons]string{
 	"none", "local_shutdown", "peer_closed", "unreferenced", "idle", "drain", "local_abort",
-	"reset", "lost", "rejected", "session", "truncated", "write_timeout", "linger", "panic",
+	"reset", "lost", "rejected", "connect", "session", "truncated", "write_timeout", "linger", "panic",
 	"drain_abort",
 }
 

@@ -37,6 +37,7 @@ type recorder struct {
 	reset       func(*engine.Conn)
 	closed      func(*engine.Conn)
 	released    func(*engine.Conn)
+	connecting  func(*engine.Conn)
 }
 
 func newRecorder(t testing.TB) *recorder {
@@ -159,6 +160,15 @@ func (u *recorder) WriteBlocked(c *engine.Conn) {
 func (u *recorder) WriteReady(c *engine.Conn) {
 	defer u.enter(c, "ready")()
 	call(u.ready, c)
+}
+
+func (u *recorder) Connecting(c *engine.Conn, to engine.Addr) {
+	defer u.enter(c, "connecting %v", to)()
+	call(u.connecting, c)
+}
+
+func (u *recorder) ConnectFailed(c *engine.Conn, at engine.Addr, err error) {
+	defer u.enter(c, "connect-failed %v: %s", at, short(err))()
 }
 
 func (u *recorder) Reset(c *engine.Conn, err error) {

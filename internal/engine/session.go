@@ -94,8 +94,12 @@ const (
 )
 
 func (c *Conn) startSessionLocked() {
+	role, name := Server, ""
+	if c.ext != nil && c.ext.dial != nil {
+		role, name = Client, c.ext.dial.ServerName
+	}
 	c.leave()
-	s, err := c.shard.env.Sessions.NewSession(Server, "")
+	s, err := c.shard.env.Sessions.NewSession(role, name)
 	c.enter()
 	if err != nil {
 		c.endLocked(ReasonSession, "session", err)

@@ -8,6 +8,7 @@ type State uint8
 // The states. ReadClosed and WriteClosed are Open with one half closed.
 const (
 	Idle        State = iota // made, not registered
+	Connecting               // outgoing, and not accepted yet
 	Open                     // bytes may flow
 	ReadClosed               // the peer has ended its side
 	WriteClosed              // we have ended ours
@@ -20,6 +21,8 @@ func (s State) String() string {
 	switch s {
 	case Idle:
 		return "idle"
+	case Connecting:
+		return "connecting"
 	case Open:
 		return "open"
 	case ReadClosed:
@@ -58,6 +61,7 @@ const (
 
 	// Scheduling.
 	dispatching // the loop is in this connection
+	connectDue  // something may have become of a connect
 	kicked      // posted to the loop, to be cleared by the post alone
 	posted      // this dispatch has run the posts that there were
 	hearFirst   // the last dispatch ended over budget: input has the first turn in the next
@@ -90,12 +94,14 @@ func (f flags) hasAny(b flags) bool { return f&b != 0 }
 func (c *Conn) becomeLocked(s State) {
 	legal := false
 	switch s {
-	case Open:
+	case Connecting:
 		legal = c.state == Idle
+	case Open:
+		legal = c.state == Idle || c.state == Connecting
 	case Draining:
 		legal = c.state == Open
 	case Closed:
-		legal = c.state == Idle || c.state == Open || c.state == Draining
+		legal = c.state == Idle || c.state == Connecting || c.state == Open || c.state == Draining
 	case Released:
 		legal = c.state == Closed
 	case Idle, ReadClosed, WriteClosed:

@@ -75,6 +75,8 @@ func (u *counter) Written(c *engine.Conn, _ *buffers.Buffer)             { u.of(
 func (u *counter) WriteError(c *engine.Conn, _ *buffers.Buffer, _ error) { u.of(c).written.Add(1) }
 func (u *counter) ClientClose(c *engine.Conn)                            { u.of(c).clientClose.Add(1) }
 
+func (*counter) Connecting(*engine.Conn, engine.Addr)           {}
+func (*counter) ConnectFailed(*engine.Conn, engine.Addr, error) {}
 func (u *counter) Closed(c *engine.Conn, _ engine.Reason, _ bool) {
 	n := u.of(c)
 	n.closed.Add(1)

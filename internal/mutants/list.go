@@ -4,18 +4,18 @@ package main
 var mutants = []mutant{
 	{
 		"forget to look again after EAGAIN at an out-of-band mark", "internal/engine/read.go",
-		`if c.shard.env.Category != CategoryTCP || !c.flags.has(hadPri) || !c.shard.kernel.Readable(int(c.fd)) {`,
+		`if c.categoryLocked() != CategoryTCP || !c.flags.has(hadPri) || !c.shard.kernel.Readable(int(c.fd)) {`,
 		`if true {`,
 	},
 	{
 		"take a short read for the last on a Unix-domain socket", "internal/engine/read.go",
-		`return shortReadDrains && c.shard.env.Category == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)`,
+		`return shortReadDrains && c.categoryLocked() == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)`,
 		`return shortReadDrains && !c.flags.hasAny(hadPri|hadHup)`,
 	},
 	{
 		"take a short read for the last after a hang-up", "internal/engine/read.go",
-		`return shortReadDrains && c.shard.env.Category == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)`,
-		`return shortReadDrains && c.shard.env.Category == CategoryTCP`,
+		`return shortReadDrains && c.categoryLocked() == CategoryTCP && !c.flags.hasAny(hadPri|hadHup)`,
+		`return shortReadDrains && c.categoryLocked() == CategoryTCP`,
 	},
 	{
 		"drop the last piece of a short sendmsg", "internal/engine/write.go",
@@ -42,10 +42,10 @@ var mutants = []mutant{
 	},
 	{
 		"close before clearing the slot", "internal/engine/close.go",
-		`	s.r.Deregister(fd)
-	s.r.AddLoad(-1)`,
-		`	defer s.r.Deregister(fd)
-	s.r.AddLoad(-1)`,
+		`		s.r.Deregister(fd)
+		// A close`,
+		`		defer s.r.Deregister(fd)
+		// A close`,
 	},
 	{
 		"deliver a completion inside the call", "internal/engine/write.go",
@@ -228,5 +228,33 @@ var mutants = []mutant{
 		a.policy.Displaced()`,
 		`		to.AddLoad(-1)
 		a.policy.Displaced()`,
+	},
+	{
+		"take any event for a connect's success", "internal/engine/connect.go",
+		`	if _, errno = k.RemoteAddr(int(c.fd)); errno == 0 {`,
+		`	if errno == 0 {`,
+	},
+	{
+		"lose what came together with a connect's success", "internal/engine/dispatch.go",
+		`		c.flags.set(connectDue) // and`,
+		`		c.flags.set(connectDue)
+		return // and`,
+	},
+	{
+		"leave the descriptor of an address that failed", "internal/engine/connect.go",
+		`		c.shard.r.Deregister(fd)
+		c.shard.kernel.Close(fd)`,
+		`		c.shard.r.Deregister(fd)`,
+	},
+	{
+		"wait for a full queue for ever", "internal/engine/connect.go",
+		`		d.retryAt = c.shard.r.Now() + retryAfter
+		c.ext.deadline.armDue = true`,
+		`		d.retryAt = c.shard.r.Now() + retryAfter`,
+	},
+	{
+		"forget how long a connect may take", "internal/engine/connect.go",
+		`	if d.since = c.shard.r.Now(); d.Timeout > 0 {`,
+		`	if d.since = c.shard.r.Now(); d.Timeout > time.Hour {`,
 	},
 }

@@ -20,6 +20,8 @@ type Kernel struct {
 	streams   []*stream
 	listeners []*listener
 	debts     []*debt
+	hosts     map[sys.Addr]Host
+	made      int // by Socket
 }
 
 // listener is a socket that connections come to.
@@ -33,7 +35,9 @@ type listener struct {
 // reserve is a descriptor that stands for nothing.
 type reserve struct{}
 
-func newKernel(w *World) *Kernel { return &Kernel{w: w, files: map[int]any{}} }
+func newKernel(w *World) *Kernel {
+	return &Kernel{w: w, files: map[int]any{}, hosts: map[sys.Addr]Host{}}
+}
 
 // Open is the descriptors in use.
 func (k *Kernel) Open() (fds []int) {
@@ -271,16 +275,13 @@ func (k *Kernel) Listen(spec sys.ListenSpec) (int, sys.Addr, error) {
 // LocalAddr implements sys.Kernel.
 func (k *Kernel) LocalAddr(fd int) (sys.Addr, sys.Errno) {
 	s := k.stream(fd, "getsockname")
-	if s.dead || k.broken() {
-		return sys.Addr{}, unix.EINVAL
-	}
 	return sys.Addr{Path: "@local-" + s.name}, 0
 }
 
 // RemoteAddr implements sys.Kernel.
 func (k *Kernel) RemoteAddr(fd int) (sys.Addr, sys.Errno) {
 	s := k.stream(fd, "getpeername")
-	if s.dead || k.broken() {
+	if s.connecting || s.dead {
 		return sys.Addr{}, unix.ENOTCONN
 	}
 	return sys.Addr{Path: "@" + s.name}, 0

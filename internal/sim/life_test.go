@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
@@ -105,8 +106,21 @@ func (p *program) OnConnectionEstablished(c *conn.Stream, peer conn.Addr) {
 	if p.lives[c.ID()] != nil {
 		p.w.Failf("connection %d is established twice", c.ID())
 	}
-	cl := p.peers[peer.Path[1:]]
+	name := strings.TrimPrefix(peer.Path, "@")
+	d := p.outgoing[c.ID()]
+	if d != nil {
+		name = peerOf(c)
+	}
+	cl := p.peers[name]
 	l := &life{p: p, w: p.w, c: c, name: cl.name, peer: cl}
+	switch {
+	case d == nil:
+	case d.sync:
+		d.life = l
+		l.refs++
+	default:
+		p.told++
+	}
 	cl.life = l
 	p.lives[c.ID()] = l
 	defer l.enter("OnConnectionEstablished").leave()
@@ -246,7 +260,9 @@ func (p *program) OnConnectionClosed(c *conn.Stream) {
 }
 
 func (p *program) OnSocketReleased(d *conn.UserData) {
-	p.released++
+	if p.outgoing[d.ID()] == nil {
+		p.released++
+	}
 	l := p.lives[d.ID()]
 	if l == nil {
 		return // it was never established
@@ -464,6 +480,8 @@ func (l *life) act(writer byte) {
 			o.shut = true
 		}
 		l.p.srv.AbortAllConnections()
+	case what == 38:
+		l.p.dial()
 	default:
 		_, _ = c.Cause()
 		_ = c.LocalAddr()
@@ -509,7 +527,7 @@ func (l *life) checkProgress(when string) {
 		if level.End && level.Unread == 0 && pending == 0 && level.Room >= level.Edge && !memory {
 			fail("both sides have ended, and it isn't closed")
 		}
-	case conn.Idle, conn.Released:
+	case conn.Idle, conn.Connecting, conn.Released:
 		fail("in a state that it can't be in")
 	case conn.Open, conn.ReadClosed, conn.WriteClosed:
 		gated := pending > 0

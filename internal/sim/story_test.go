@@ -127,7 +127,9 @@ var callback = regexp.MustCompile(`(?m)^>~? (On\w+)`)
 
 // unreached are the callbacks that no story can come to, and why.
 var unreached = map[string]string{
-	"embedsBaseCallback": "it's never called",
+	"embedsBaseCallback":         "it's never called",
+	"OnPreOutgoingConnect":       "stories are about connections that come in; the seeds have those that go out",
+	"OnOutgoingConnectionFailed": "the same",
 }
 
 // Each of the server's callbacks comes in a story.

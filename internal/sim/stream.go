@@ -21,6 +21,9 @@ type stream struct {
 	peer *stream
 	reg  *registration
 
+	connecting bool // nobody has accepted it yet
+	called     bool // connect was called
+
 	// What has arrived.
 	in       []byte
 	mark     int // where the out-of-band byte was, in in; −1: there's none ahead
@@ -101,6 +104,12 @@ func (s *stream) readable() bool { return len(s.in) > 0 || s.fin || s.dead || s.
 
 // events is what epoll would report now.
 func (s *stream) events() (ev reactor.Events) {
+	if s.connecting {
+		if !s.called {
+			ev = reactor.Out | reactor.Hup // as epoll has it
+		}
+		return ev
+	}
 	if s.readable() {
 		ev |= reactor.In
 	}
@@ -297,7 +306,7 @@ func (s *stream) close() {
 	}
 	s.closed = true
 	switch {
-	case s.dead:
+	case s.dead, s.connecting:
 	case s.lingers0 || len(s.in) > 0:
 		s.dead = true
 		s.flight = nil

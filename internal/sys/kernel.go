@@ -57,6 +57,11 @@ type Kernel interface {
 	// Accept takes the next connection of a listening socket: non-blocking,
 	// close-on-exec, with the peer's address.
 	Accept(fd int) (int, Addr, Errno)
+	// Socket makes a socket for an outgoing connection to an address of the kind.
+	Socket(to Addr, o Options) (int, error)
+	// Connect begins to connect: EINPROGRESS when the end isn't known yet, EAGAIN
+	// when a Unix-domain listener's queue is full.
+	Connect(fd int, to Addr) Errno
 	// Listen makes a listening socket and returns the address it has.
 	Listen(ListenSpec) (int, Addr, error)
 	// LocalAddr is getsockname.

@@ -17,13 +17,7 @@ const (
 // Listen implements Kernel. Every descriptor that it opened is closed again when
 // it fails.
 func (k OS) Listen(spec ListenSpec) (int, Addr, error) {
-	family := unix.AF_INET6
-	switch {
-	case spec.Addr.IsUnix():
-		family = unix.AF_UNIX
-	case spec.Addr.AddrPort.Addr().Is4():
-		family = unix.AF_INET
-	}
+	family := familyOf(spec.Addr)
 	fd, err := socket(family)
 	if err != nil {
 		return -1, Addr{}, os.NewSyscallError("socket", err)
@@ -73,7 +67,28 @@ func listenBound(fd, family int, spec ListenSpec) error {
 }
 
 func setListenOptions(fd, family int, spec ListenSpec) error {
-	o := spec.Options
+	set := optionSetter{fd: fd}
+	if family != unix.AF_UNIX {
+		set.number("SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		if spec.ReusePort {
+			set.number("SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}
+	}
+	if family == unix.AF_INET6 {
+		v6only := 1
+		if spec.DualStack {
+			v6only = 0
+		}
+		set.number("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, v6only)
+	}
+	if set.err != nil {
+		return set.err
+	}
+	return setStreamOptions(fd, family, spec.Options)
+}
+
+// setStreamOptions sets what a connection has from its beginning.
+func setStreamOptions(fd, family int, o Options) error {
 	set := optionSetter{fd: fd}
 	if o.SendBuffer > 0 {
 		set.number("SO_SNDBUF", unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
@@ -87,17 +102,6 @@ func setListenOptions(fd, family int, spec ListenSpec) error {
 	}
 	if family == unix.AF_UNIX {
 		return set.err
-	}
-	set.number("SO_REUSEADDR", unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	if spec.ReusePort {
-		set.number("SO_REUSEPORT", unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-	}
-	if family == unix.AF_INET6 {
-		v6only := 1
-		if spec.DualStack {
-			v6only = 0
-		}
-		set.number("IPV6_V6ONLY", unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, v6only)
 	}
 	if !o.Nagle {
 		set.number("TCP_NODELAY", unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
