@@ -54,8 +54,8 @@ func (s *Server) Stats() Stats {
 	for _, e := range endpoints {
 		st.Listeners[e.l.Name] = e.stats()
 	}
-	if mux := s.Mux(); mux != nil && st.State != serverNew.String() {
-		g := (*engine.Mux)(mux).Group
+	if s.live.Load() != nil { // before that there may be no Mux
+		g := s.mux.Group
 		st.Panics, st.Slow = g.Panics(), g.SlowCalls()
 		for _, r := range g.Stats() {
 			st.Reactors = append(st.Reactors, ReactorStats(r))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,7 +11,8 @@ import (
 	"time"
 )
 
-// The admin listener's limits. Its clients are probes: small requests, short answers.
+// The admin listener's limits. Its clients are probes and scrapes: small requests, short
+// answers.
 const (
 	adminRequestTimeout = 5 * time.Second
 	adminAnswerTimeout  = 10 * time.Second
@@ -32,11 +32,8 @@ type admin struct {
 	served chan struct{}
 }
 
-// readiness is what admin asks a server.
-type readiness interface{ Ready() bool }
-
-// listenAdmin binds the address; start serves it.
-func listenAdmin(address string, ready readiness, health *health, log *slog.Logger) (*admin, error) {
+// listenAdmin binds the address; start serves what routes has.
+func listenAdmin(address string, routes http.Handler, log *slog.Logger) (*admin, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		var op *net.OpError
@@ -45,14 +42,6 @@ func listenAdmin(address string, ready readiness, health *health, log *slog.Logg
 		}
 		return nil, fmt.Errorf("--admin %s: %w: %s", address, err, adminRemedy(err))
 	}
-	routes := http.NewServeMux() // GET stands for HEAD too; other methods are 405
-	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
-		err := health.check(r.Context())
-		answer(w, err == nil, "ok", fmt.Sprint(err))
-	})
-	routes.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, ready.Ready(), "ready", "draining")
-	})
 	return &admin{
 		listener: l,
 		log:      log,
@@ -77,18 +66,6 @@ func adminRemedy(err error) string {
 	default:
 		return "choose an address of this machine, or switch it off with --admin="
 	}
-}
-
-func answer(w http.ResponseWriter, good bool, yes, no string) {
-	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	text := yes
-	if !good {
-		text = no
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_, _ = io.WriteString(w, text+"\n") // a probe that has gone wants no answer
 }
 
 func (a *admin) start() {

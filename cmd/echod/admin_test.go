@@ -2,8 +2,8 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +52,9 @@ func TestAdminAnswers(t *testing.T) {
 		{http.MethodGet, "/readyz", http.StatusOK, "ready\n"},
 		{http.MethodHead, "/readyz", http.StatusOK, ""},
 		{http.MethodDelete, "/readyz", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		{http.MethodHead, "/metrics", http.StatusOK, ""},
+		{http.MethodPost, "/metrics", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		{http.MethodGet, "/debug/pprof/", http.StatusNotFound, "404 page not found\n"},
 		{http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
 		{http.MethodGet, "/readyz/x", http.StatusNotFound, "404 page not found\n"},
 	}
@@ -65,7 +68,7 @@ func TestAdminAnswers(t *testing.T) {
 			if status == http.StatusMethodNotAllowed && header.Get("Allow") != "GET, HEAD" {
 				t.Errorf("Allow: %s", header.Get("Allow"))
 			}
-			if status == http.StatusOK && header.Get("Cache-Control") != "no-store" {
+			if status == http.StatusOK && tt.path != "/metrics" && header.Get("Cache-Control") != "no-store" {
 				t.Errorf("Cache-Control: %s", header.Get("Cache-Control"))
 			}
 		})
@@ -97,27 +100,60 @@ func TestProbesWhileDraining(t *testing.T) {
 	r.mustEnd(t, exitClean)
 }
 
-type always bool
-
-func (a always) Ready() bool { return bool(a) }
-
-// TestUnhealthy asks an admin whose event loop is stuck.
-func TestUnhealthy(t *testing.T) {
+// TestMetrics holds that /metrics tells of the echo, by listener, also while draining.
+func TestMetrics(t *testing.T) {
 	t.Parallel()
-	mux := startLoops(t, 2)
-	h := newHealth(mux)
-	h.within = 10 * time.Millisecond
-	a, err := listenAdmin("127.0.0.1:0", always(true), h, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	file := "unix://" + filepath.Join(shortDir(t), "e.sock")
+	r := launch(t, map[string]string{
+		"ECHOD_LISTEN":          "tcp://127.0.0.1:0," + file,
+		"ECHOD_DRAIN_TIMEOUT":   "1h",
+		"ECHOD_MAX_CONNECTIONS": "7",
+	})
+	first, second := dial(t, r.ready(t)), dial(t, file)
+	roundTrip(t, first, "hello")
+	roundTrip(t, second, "hello, world")
+	scrape := func(lines ...string) {
+		t.Helper()
+		status, body, header := ask(t, http.MethodGet, r.admin(t)+"/metrics")
+		if status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), "text/plain") {
+			t.Errorf("%d %s", status, header.Get("Content-Type"))
+		}
+		for _, line := range lines {
+			if !strings.Contains(body, "\n"+line+"\n") {
+				t.Errorf("%s isn't in\n%s", line, body)
+			}
+		}
 	}
-	a.start()
-	defer a.close()
-	url := "http://" + a.listener.Addr().String()
-	release := hold(t, mux, 1)
-	mustAnswer(t, url+"/healthz", http.StatusServiceUnavailable, "no answer within 10ms from event loop ")
-	mustAnswer(t, url+"/readyz", http.StatusOK, "ready")
-	release()
+	// The answer is on its way before what it took is counted.
+	awaitLine(t, r.admin(t)+"/metrics", `sluice_sent_bytes_total{listener="tcp://127.0.0.1:0",server="default"} 5`)
+	awaitLine(t, r.admin(t)+"/metrics", `sluice_sent_bytes_total{listener="`+file+`",server="default"} 12`)
+	scrape(
+		`sluice_connections_open{listener="`+file+`",server="default"} 1`,
+		`sluice_connections_limit{server="default"} 7`,
+		`sluice_ready 1`,
+		`sluice_draining 0`,
+	)
+	r.kill(t, unix.SIGTERM)
+	r.log.await(t, "draining")
+	scrape(`sluice_ready 0`, `sluice_draining 1`)
+	first.Close()
+	second.Close()
+	r.mustEnd(t, exitClean)
+}
+
+// awaitLine asks until the answer has a line.
+func awaitLine(t *testing.T, url, line string) {
+	t.Helper()
+	late := time.Now().Add(patience)
+	for {
+		_, body, _ := ask(t, http.MethodGet, url)
+		if strings.Contains(body, "\n"+line+"\n") {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatalf("%s isn't in\n%s", line, body)
+		}
+	}
 }
 
 // TestIdleProbes: a client that connects to the admin listener and says

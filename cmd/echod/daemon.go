@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/metrics"
 	"github.com/sluice-net/sluice/server"
 )
 
@@ -76,7 +77,12 @@ func (d *daemon) start() (err error) {
 	// The admin address is bound first and served last: nobody is accepted, and no
 	// stale socket file removed, for a daemon that can't start.
 	if d.config.Admin != "" {
-		if d.admin, err = listenAdmin(string(d.config.Admin), d.server, newHealth(d.mux), d.log); err != nil {
+		watched, err := metrics.NewCollector(d.server)
+		if err != nil {
+			return err
+		}
+		routes := metrics.Handler(metrics.Options{Collector: watched, Logger: d.log})
+		if d.admin, err = listenAdmin(string(d.config.Admin), routes, d.log); err != nil {
 			return err
 		}
 	}

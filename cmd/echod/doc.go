@@ -1,11 +1,11 @@
 // Echod is the echo daemon: it sends back every byte to whoever sent it, over TCP and
 // Unix-domain sockets. It's the framework put together as a process to be operated:
-// flags and environment, log, signals, drain, and an HTTP listener for probes.
+// flags and environment, log, signals, drain, and an HTTP listener for probes and metrics.
 //
 // # Threads
 //
 // main's goroutine parses, starts, waits for signals and tears down. The echo runs on
-// the event loops; the probes on net/http's goroutines, which only ask. While draining,
+// the event loops; the admin listener on net/http's goroutines, which only ask. While draining,
 // Shutdown has a goroutine of its own, so that a second signal is heard.
 //
 // # Ownership
@@ -19,5 +19,6 @@
 //
 // Forking, PID files, log files and changing users: the service manager does these.
 //
-// Reading order: main.go, config.go, daemon.go, admin.go, health.go.
+// Reading order: main.go, config.go, daemon.go, admin.go; what admin
+// serves is in package metrics.
 package main

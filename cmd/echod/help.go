@@ -19,7 +19,10 @@ Addresses
   --listen URL         Serve clients at tcp://host:port or unix:///path. Repeat
                        it, or put commas between, for several.
                        [tcp://127.0.0.1:7007, $ECHOD_LISTEN]
-  --admin HOST:PORT    Serve /healthz and /readyz over HTTP; --admin= is off.
+  --admin HOST:PORT    Serve those who operate it over HTTP; --admin= is off.
+                       /metrics  Figures for Prometheus.
+                       /healthz  503 when an event loop is stuck: restart it.
+                       /readyz   503 from the first moment of draining.
                        [127.0.0.1:7070, $ECHOD_ADMIN]
 
 Limits

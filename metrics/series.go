@@ -1,0 +1,247 @@
+package metrics
+
+import (
+	"math"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/server"
+)
+
+// family is a metric's name, meaning, labels and kind.
+type family struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+const prefix = "sluice_"
+
+func counter(name, help string, labels ...string) family {
+	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.CounterValue}
+}
+
+func gauge(name, help string, labels ...string) family {
+	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.GaugeValue}
+}
+
+// send panics if the labels aren't those of the family.
+func (f family) send(metrics chan<- prometheus.Metric, value float64, labels ...string) {
+	metrics <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
+}
+
+// listenerCounter is a counter with the labels server and listener alone.
+type listenerCounter struct {
+	family
+	of func(server.ListenerStats) uint64
+}
+
+var listenerCounters = []listenerCounter{
+	{
+		counter("connections_accepted_total", "Connections that began their life.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.Accepted },
+	},
+	{
+		counter("connections_rejected_total", "Connections that the kernel had accepted and that were refused.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.Rejected },
+	},
+	{
+		counter("accept_errors_total", "Failures to accept a connection.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.AcceptErrors },
+	},
+	{
+		counter("received_bytes_total", "Application bytes received.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.ReceivedBytes },
+	},
+	{
+		counter("sent_bytes_total", "Application bytes handed to the kernel.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.SentBytes },
+	},
+	{
+		counter("reads_total", "Reads that were completed.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.Reads },
+	},
+	{
+		counter("writes_total", "System calls that sent something.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.Writes },
+	},
+	{
+		counter("callback_panics_total", "Callbacks that panicked; each has closed its connection.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return l.Panics },
+	},
+}
+
+// The families that take more than a figure of server.ListenerStats.
+var (
+	buildInfo = gauge("build_info", "The version of Sluice, its revision if the program is built from its repository, and of Go; always 1.", "version", "revision", "goversion")
+	ready     = gauge("ready", "Whether all servers serve: started, not draining, and no event loop has failed.")
+	draining  = gauge("draining", "Whether a server is draining.")
+
+	listenerInfo      = gauge("listener_info", "An address that a listener is bound to; always 1.", "server", "listener", "transport", "address")
+	connectionsClosed = counter("connections_closed_total", "Connections that ended, by why.", "server", "listener", "reason")
+	connectionsOpen   = gauge("connections_open", "Connections that are open.", "server", "listener")
+	connectionsLimit  = gauge("connections_limit", "The most connections that a server has open over all its listeners; +Inf without a limit.", "server")
+	connectionsHeld   = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
+
+	reactorEvents      = counter("reactor_events_total", "Dispatches of an event loop: events, tasks and timers.", "reactor")
+	reactorConnections = gauge("reactor_connections", "Connections placed on an event loop.", "reactor")
+	reactorTasks       = gauge("reactor_pending_tasks", "Posted tasks that an event loop hasn't run yet.", "reactor")
+	reactorPanics      = counter("reactor_panics_total", "Calls that panicked on the event loops: callbacks, and what was posted.")
+	reactorSlow        = counter("reactor_slow_calls_total", "Calls that kept their event loop for so long that the watchdog has reported them.")
+
+	buffersBytes       = gauge("buffers_bytes", "Capacity of the memory blocks in use, and of those in the free lists.", "state")
+	buffersOutstanding = gauge("buffers_outstanding_blocks", "Memory blocks in use.")
+	buffersGets        = counter("buffers_gets_total", "Memory blocks handed out.")
+	buffersMisses      = counter("buffers_misses_total", "Memory blocks that weren't in a pool and had to be allocated.")
+	buffersMisuses     = counter("buffers_misuses_total", "Uses of a released buffer, as far as they could be recognised.")
+	buffersLeaked      = counter("buffers_leaked_total", "Buffers that were dropped without a release, among those that were followed.")
+)
+
+// families are those above.
+var families = []family{
+	buildInfo, ready, draining,
+	listenerInfo, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld,
+	reactorEvents, reactorConnections, reactorTasks, reactorPanics, reactorSlow,
+	buffersBytes, buffersOutstanding, buffersGets, buffersMisses, buffersMisuses, buffersLeaked,
+}
+
+func sendProcess(metrics chan<- prometheus.Metric, all []sight) {
+	version, revision := build()
+	buildInfo.send(metrics, 1, version, revision, runtime.Version())
+	ready.send(metrics, truth(allReady(all)))
+	draining.send(metrics, truth(slices.ContainsFunc(all, func(s sight) bool { return s.stats.State == stateDraining })))
+}
+
+// allReady is what /readyz says as well. Nothing isn't ready.
+func allReady(all []sight) bool {
+	return len(all) > 0 && !slices.ContainsFunc(all, func(s sight) bool { return !s.ready })
+}
+
+func sendServer(metrics chan<- prometheus.Metric, s sight) {
+	limit := math.Inf(1) // so that open/limit is 0 then
+	if s.stats.Limit > 0 {
+		limit = float64(s.stats.Limit)
+	}
+	connectionsLimit.send(metrics, limit, s.name)
+	connectionsHeld.send(metrics, float64(s.stats.Held), s.name)
+	for name, l := range s.stats.Listeners {
+		name := label(name)
+		for _, f := range listenerCounters {
+			f.send(metrics, float64(f.of(l)), s.name, name)
+		}
+		open := int64(l.Accepted)
+		for r := conn.ReasonNone + 1; int(r) < engine.Reasons; r++ {
+			connectionsClosed.send(metrics, float64(l.Closed[r]), s.name, name, r.String())
+			open -= int64(l.Closed[r])
+		}
+		connectionsOpen.send(metrics, float64(open), s.name, name)
+	}
+	for name, bound := range s.server.Addrs() {
+		// With ReusePort the sockets share an address.
+		slices.SortFunc(bound, func(a, b conn.Addr) int { return strings.Compare(a.String(), b.String()) })
+		for _, a := range slices.Compact(bound) {
+			listenerInfo.send(metrics, 1, s.name, label(name), a.Network(), label(a.String()))
+		}
+	}
+}
+
+// sendLoops sends each loop once, whichever servers are on it.
+func sendLoops(metrics chan<- prometheus.Metric, all []sight) {
+	var panics, slow uint64
+	sent := map[*loops]bool{}
+	for _, s := range all {
+		if s.loops == nil || sent[s.loops] || len(s.stats.Reactors) == 0 {
+			continue
+		}
+		sent[s.loops] = true
+		panics += s.stats.Panics
+		slow += s.stats.Slow
+		for i, r := range s.stats.Reactors {
+			number := strconv.Itoa(s.loops.first + i)
+			reactorEvents.send(metrics, float64(r.Events), number)
+			reactorConnections.send(metrics, float64(r.Connections), number)
+			reactorTasks.send(metrics, float64(r.Posts), number)
+		}
+	}
+	reactorPanics.send(metrics, float64(panics))
+	reactorSlow.send(metrics, float64(slow))
+}
+
+// sendBuffers sums over the Allocators, each of which may serve several servers.
+func sendBuffers(metrics chan<- prometheus.Metric, all []sight) {
+	var sum buffers.Stats
+	seen := map[*buffers.Allocator]bool{}
+	for _, s := range all {
+		a := s.server.Allocator()
+		if seen[a] {
+			continue
+		}
+		seen[a] = true
+		b := s.stats.Buffers
+		sum.Gets += b.Gets
+		sum.Misses += b.Misses
+		sum.Outstanding += b.Outstanding
+		sum.InUse += b.InUse
+		sum.Pooled += b.Pooled
+		sum.Misuses += b.Misuses
+		sum.Leaked += b.Leaked
+	}
+	// While blocks move between loops, one may be seen given back before it's seen
+	// handed out.
+	buffersBytes.send(metrics, float64(max(sum.InUse, 0)), "in_use")
+	buffersBytes.send(metrics, float64(max(sum.Pooled, 0)), "pooled")
+	buffersOutstanding.send(metrics, float64(max(sum.Outstanding, 0)))
+	buffersGets.send(metrics, float64(sum.Gets))
+	buffersMisses.send(metrics, float64(sum.Misses))
+	buffersMisuses.send(metrics, float64(sum.Misuses))
+	buffersLeaked.send(metrics, float64(sum.Leaked))
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const (
+	module  = "github.com/sluice-net/sluice"
+	unknown = "unknown"
+)
+
+// build is Sluice's version and revision, which don't change while the process runs.
+var build = sync.OnceValues(func() (version, revision string) { return versionIn(debug.ReadBuildInfo()) })
+
+// versionIn reads a program's build information. The revision in it is the main
+// module's.
+func versionIn(info *debug.BuildInfo, ok bool) (version, revision string) {
+	version, revision = unknown, unknown
+	if !ok {
+		return version, revision
+	}
+	if info.Main.Path != module {
+		for _, m := range info.Deps {
+			if m.Path == module {
+				version = m.Version
+			}
+		}
+		return version, revision
+	}
+	if info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return version, revision
+}
