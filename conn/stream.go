@@ -2,6 +2,7 @@ package conn
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/engine"
@@ -68,6 +69,13 @@ func (c *Stream) Post(f func(*Stream)) error {
 		return ErrMode
 	}
 	return c.engine().Post(func(e *engine.Conn) { f((*Stream)(e)) })
+}
+
+// AfterFunc has f called after d on the connection's loop, never at the same time as its
+// callbacks. A connection may have several timers. They don't keep it open, and end with
+// it: f isn't called after OnConnectionClosure.
+func (c *Stream) AfterFunc(d time.Duration, f func(*Stream)) *Timer {
+	return c.engine().AfterFunc(d, func(e *engine.Conn) { f((*Stream)(e)) })
 }
 
 // Shutdown ends the connection gracefully: what was written is sent, then our end of

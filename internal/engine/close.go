@@ -158,6 +158,7 @@ func (c *Conn) closeLocked() {
 	}
 	if x := c.ext; x != nil {
 		s.r.Disarm(&x.deadline.timer)
+		c.endTimersLocked()
 		if x.session != nil {
 			x.session.end(c)
 		}

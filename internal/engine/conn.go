@@ -65,6 +65,8 @@ type ext struct {
 	posts    []func(*Conn)
 	snapshot int // of posts: how many of them this dispatch runs
 	urgent   []urgent
+	timers   []*Timer // set or stopped, for the loop to look at
+	armed    []*Timer // in the wheel
 	session  *sessionState
 	dial     *dial
 	deadline deadlines

@@ -32,6 +32,7 @@ const (
 	doUngate         // let those read who waited for our output
 	doUnhold         // let one end that our pending reads kept open
 	doArm            // set the timer
+	doTimers         // file the user's timers
 	doShutdown       // nobody wants it any more
 	doClose          // close the descriptor
 	doClosing        // the next step of the end's callbacks
@@ -319,6 +320,9 @@ func (c *Conn) nextOfInputLocked() work {
 // nextOfExtLocked is the part of nextLocked for connections with an extension.
 func (c *Conn) nextOfExtLocked() work {
 	x := c.ext
+	if len(x.timers) > 0 {
+		return doTimers
+	}
 	if x.done.Segments() > 0 {
 		return doWritten
 	}
@@ -420,6 +424,8 @@ func (c *Conn) do(w work, t *turn) {
 		c.unholdLocked()
 	case doArm:
 		c.armLocked()
+	case doTimers:
+		c.setTimersLocked()
 	case doShutdown:
 		c.drainLocked(ReasonUnreferenced)
 	case doClose:

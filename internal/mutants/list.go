@@ -257,4 +257,10 @@ var mutants = []mutant{
 		`	if d.since = c.shard.r.Now(); d.Timeout > 0 {`,
 		`	if d.since = c.shard.r.Now(); d.Timeout > time.Hour {`,
 	},
+	{
+		"leave a connection's timers behind", "internal/engine/close.go",
+		`		c.endTimersLocked()
+`,
+		``,
+	},
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
@@ -39,7 +40,8 @@ type life struct {
 	blocked             bool
 
 	// What keeps it open.
-	refs, workers, posts int     // posts that were accepted and haven't run
+	refs, workers, posts int // posts that were accepted and haven't run
+	timer                *conn.Timer
 	gates                []*life // whose output its reads may wait for, or once did
 }
 
@@ -482,6 +484,10 @@ func (l *life) act(writer byte) {
 		l.p.srv.AbortAllConnections()
 	case what == 38:
 		l.p.dial()
+	case what == 39 && w.IntN(2) == 0:
+		l.setTimer()
+	case what == 39 && l.timer != nil:
+		w.Note("Stop", "%s: %t", l.name, l.timer.Stop())
 	default:
 		_, _ = c.Cause()
 		_ = c.LocalAddr()
@@ -493,6 +499,20 @@ func (p *program) describeAll() {
 	for _, l := range p.inOrder() {
 		p.w.Note("engine", "%s: connection %d: %s; %+v", l.name, l.c.ID(), (*engine.Conn)(l.c).Describe(), l.peer.Level())
 	}
+}
+
+// setTimer sets a timer, which must not go off early, after the end, or twice.
+func (l *life) setTimer() {
+	after := time.Duration(l.w.IntN(3000)) * time.Millisecond
+	due, rang := l.w.Now()+after, false
+	l.timer = l.c.AfterFunc(after, func(*conn.Stream) {
+		defer l.enter("timer").leave()
+		if l.w.Now() < due || rang {
+			l.w.Failf("%s: a timer for %v goes off at %v, before %t", l.name, due, l.w.Now(), rang)
+		}
+		rang = true
+	})
+	l.w.Note("AfterFunc", "%s: %v", l.name, after)
 }
 
 // outstanding reads.

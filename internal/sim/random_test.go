@@ -80,7 +80,7 @@ func checkReached(t *testing.T) {
 		"OnConnectionEstablished", "OnReadCompleted", "OnReadOOBCompleted", "OnConnectionClientClose",
 		"OnReadCompletionErrorMayNot…", "OnReadCompletionError", "OnWriteCompletionErrorMayNot…",
 		"OnWriteCompletionError", "OnWriteCompleted", "OnWriteBlocked", "OnWriteReady", "OnConnectionReset",
-		"OnConnectionClosure", "OnConnectionClosed", "OnSocketReleased", "OnOutgoingConnectionFailed", "posted", "panic", "a lock was taken",
+		"OnConnectionClosure", "OnConnectionClosed", "OnSocketReleased", "OnOutgoingConnectionFailed", "timer", "posted", "panic", "a lock was taken",
 	}
 	for r := conn.ReasonLocalShutdown; int(r) < engine.Reasons; r++ {
 		if r != conn.ReasonSession && r != conn.ReasonTruncated && r != conn.ReasonRejected {
