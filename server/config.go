@@ -102,6 +102,9 @@ func (c *Config) validate() error {
 	if c.Callback == nil {
 		return errors.New("server: Config.Callback is nil: want a type that embeds server.BaseCallback")
 	}
+	if err := checkCallback(c.Callback); err != nil {
+		return err
+	}
 	if c.MaxConnections < 0 {
 		return fmt.Errorf("server: Config.MaxConnections is %d: want 0 (no limit) or more", c.MaxConnections)
 	}

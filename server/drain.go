@@ -58,7 +58,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, e := range s.endpoints {
 		e.close(closing)
 	}
-	s.control.post(cb.OnStopAcceptingConnections)
+	if !s.paused.Swap(true) {
+		s.control.post(cb.OnStopAcceptingConnections)
+	}
 
 	aborted := s.drain(ctx)
 	if aborted > 0 {

@@ -36,6 +36,7 @@ type Server struct {
 	changing lock.Mutex
 
 	places *places
+	paused atomic.Bool   // StopAcceptingConnections was called
 	phase  atomic.Uint32 // serverState
 	held   atomic.Int64  // closed and not released
 	freed  chan struct{} // signalled when held falls to 0
@@ -245,6 +246,38 @@ func (s *Server) Connections() iter.Seq[*conn.Stream] {
 			}
 		}
 	}
+}
+
+// StopAcceptingConnections has the server accept nothing more; connections wait in the
+// kernel's queue. OnStopAcceptingConnections follows, and connections that were being
+// accepted may. A second call changes nothing. conn.ErrMode before Start, conn.ErrClosed
+// from Shutdown on. Any goroutine may call it, in callbacks, too.
+func (s *Server) StopAcceptingConnections() error { return s.pause(true) }
+
+// StartAcceptingConnections has the server accept again, beginning with those who have
+// waited. OnStartAcceptingConnections follows. The rest is as with
+// StopAcceptingConnections.
+func (s *Server) StartAcceptingConnections() error { return s.pause(false) }
+
+func (s *Server) pause(paused bool) error {
+	all := s.accept.Load()
+	switch {
+	case s.state() == serverNew || s.state() == serverRunning && all == nil:
+		return conn.ErrMode
+	case s.state() != serverRunning:
+		return conn.ErrClosed
+	case s.paused.Swap(paused) == paused:
+		return nil
+	}
+	if paused {
+		s.control.post(s.config.Callback.OnStopAcceptingConnections)
+	} else {
+		s.control.post(s.config.Callback.OnStartAcceptingConnections)
+	}
+	for _, a := range *all {
+		a.Pause(paused)
+	}
+	return nil
 }
 
 // listeners are the endpoints once they have started.

@@ -42,6 +42,7 @@ type Acceptor struct {
 	link    reactor.Link
 
 	posted atomic.Bool
+	paused atomic.Bool
 	closed chan struct{}
 }
 
@@ -85,6 +86,15 @@ func (a *Acceptor) open() {
 func (a *Acceptor) Resume() {
 	if a.posted.CompareAndSwap(false, true) && a.r.Post(a) != nil {
 		a.posted.Store(false)
+	}
+}
+
+// Pause has it accept nothing more, or go on. Connections wait in the kernel's queue
+// meanwhile. Any goroutine may call it; what's being accepted still comes.
+func (a *Acceptor) Pause(paused bool) {
+	a.paused.Store(paused)
+	if !paused {
+		a.Resume()
 	}
 }
 
@@ -139,7 +149,7 @@ func (a *Acceptor) accept() {
 	}
 	defer a.env.shards[a.r.Index()].publish()
 	for range acceptsPerTurn {
-		if !a.policy.Admit() {
+		if a.paused.Load() || !a.policy.Admit() {
 			return
 		}
 		fd, peer, errno := a.r.Kernel().Accept(a.fd)
