@@ -24,6 +24,7 @@ type Config struct {
 
 	Mux       *conn.Mux          // the event loops, started or not; nil: the server's own
 	Allocator *buffers.Allocator // nil: the server's own
+	Slots     *conn.Slots        // what users keep with connections, frozen by Start; nil: nothing
 	Logger    *slog.Logger       // nil: slog.Default()
 	Mute      conn.LogCategories // kinds of connections that aren't logged
 	Debug     bool               // misuse of references panics

@@ -112,6 +112,9 @@ func (s *Server) Start() error {
 }
 
 func (s *Server) start() error {
+	if s.config.Slots != nil {
+		s.config.Slots.Freeze()
+	}
 	if err := s.startMux(); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/lock"
@@ -23,6 +24,7 @@ type Conn struct {
 	// Atomic.
 	refs    atomic.Int32  // user references
 	pending atomic.Uint32 // events that came while somebody held mu
+	slots   atomic.Pointer[[]unsafe.Pointer]
 
 	// The loop's own.
 	calling bool // the consumer is being called
