@@ -162,12 +162,9 @@ func (c *Conn) closeLocked() {
 		if x.session != nil {
 			x.session.end(c)
 		}
-		if x.holds > 0 && fd >= 0 {
-			x.heldFD, fd = fd, -1 // the last of them closes it
-		}
 	}
 	if fd >= 0 {
-		s.kernel.Close(fd)
+		c.closeDescriptorLocked(fd)
 	}
 	s.add(CountClosed0+Counter(c.reason), 1)
 	c.openGatesLocked()

@@ -53,7 +53,7 @@ func (e *Env) Connect(d *Dial) (*Conn, error) {
 		flags: writable | starting | kicked,
 		chunk: initialChunk,
 		flow:  &e.Flow,
-		ext:   &ext{heldFD: -1, dial: &dial{Dial: d}},
+		ext:   &ext{dial: &dial{Dial: d}},
 	}
 	c.refs.Store(1)
 	if err := r.Post(c); err != nil {
@@ -202,7 +202,7 @@ func (c *Conn) attemptFailedLocked(err error) {
 	if fd := int(c.fd); fd >= 0 {
 		c.fd = -1
 		c.shard.r.Deregister(fd)
-		c.shard.kernel.Close(fd)
+		c.closeDescriptorLocked(fd)
 	}
 }
 

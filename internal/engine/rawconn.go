@@ -39,11 +39,22 @@ func (c *Conn) letGo() {
 	c.mu.Lock()
 	x := c.ext
 	x.holds--
-	if x.holds == 0 && x.heldFD >= 0 {
-		c.shard.kernel.Close(x.heldFD)
-		x.heldFD = -1
+	if x.holds == 0 {
+		for _, fd := range x.held {
+			c.shard.kernel.Close(fd)
+		}
+		x.held = nil
 	}
 	c.finish()
+}
+
+// closeDescriptorLocked closes fd, or leaves it to those who hold it.
+func (c *Conn) closeDescriptorLocked(fd int) {
+	if x := c.ext; x != nil && x.holds > 0 {
+		x.held = append(x.held, fd)
+		return
+	}
+	c.shard.kernel.Close(fd)
 }
 
 func (r *rawConn) Read(func(uintptr) bool) error  { return errors.ErrUnsupported }

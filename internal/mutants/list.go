@@ -243,7 +243,7 @@ var mutants = []mutant{
 	{
 		"leave the descriptor of an address that failed", "internal/engine/connect.go",
 		`		c.shard.r.Deregister(fd)
-		c.shard.kernel.Close(fd)`,
+		c.closeDescriptorLocked(fd)`,
 		`		c.shard.r.Deregister(fd)`,
 	},
 	{
