@@ -18,12 +18,8 @@ type Slots struct {
 	frozen bool
 }
 
-// Freeze ends the time of NewSlot; servers call it when they start.
-func (s *Slots) Freeze() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.frozen = true
-}
+// Freeze ends the time of NewSlot; servers call it when they start, and the first Set does.
+func (s *Slots) Freeze() { s.freeze() }
 
 func (s *Slots) add(name string) (index int) {
 	s.mu.Lock()
@@ -40,9 +36,11 @@ func (s *Slots) add(name string) (index int) {
 	return len(s.names) - 1
 }
 
-func (s *Slots) len() int {
+// freeze is Freeze, and tells how many slots there are.
+func (s *Slots) freeze() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.frozen = true
 	return len(s.names)
 }
 
@@ -64,10 +62,10 @@ func (c *Stream) holder() *engine.Conn   { return (*engine.Conn)(c) }
 func (d *UserData) holder() *engine.Conn { return (*engine.Conn)(d) }
 
 // Get returns what was set last, or nil.
-func (s Slot[T]) Get(h Holder) *T { return (*T)(h.holder().Slot(s.index)) }
+func (s Slot[T]) Get(h Holder) *T { return (*T)(h.holder().Slot(s.set, s.index)) }
 
 // Set stores v, which may be nil, for Get from any goroutine. What v points to is the
 // user's to protect.
 func (s Slot[T]) Set(h Holder, v *T) {
-	h.holder().SetSlot(s.index, s.set.len(), unsafe.Pointer(v))
+	h.holder().SetSlot(s.set, s.index, s.set.freeze(), unsafe.Pointer(v))
 }

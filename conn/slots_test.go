@@ -67,6 +67,21 @@ func TestSlotsMisused(t *testing.T) {
 		conn.NewSlot[string](&set, name)
 	}
 	mustPanic("a")
+	// A slot of one set is nothing to a connection that has another's.
+	var other conn.Slots
+	mine, theirs := conn.NewSlot[int](&set, "mine"), conn.NewSlot[[]byte](&other, "theirs")
+	c := (*conn.Stream)(&engine.Conn{})
+	mine.Set(c, new(int))
+	for name, use := range map[string]func(){"Get": func() { theirs.Get(c) }, "Set": func() { theirs.Set(c, nil) }} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s of another set's slot didn't panic", name)
+				}
+			}()
+			use()
+		}()
+	}
 	set.Freeze()
 	mustPanic("b")
 }

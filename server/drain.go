@@ -50,6 +50,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return conn.ErrMode
 	}
 	s.become(serverDraining)
+	s.stopDialing()
 
 	cb := s.config.Callback
 	s.control.post(cb.OnShutdownInitiated)
@@ -58,9 +59,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, e := range s.endpoints {
 		e.close(closing)
 	}
-	if !s.paused.Swap(true) {
-		s.control.post(cb.OnStopAcceptingConnections)
-	}
+	s.stopAccepting()
 
 	aborted := s.drain(ctx)
 	if aborted > 0 {
@@ -82,6 +81,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(&ShutdownError{Aborted: aborted, Held: held}, err)
 	}
 	return err
+}
+
+// stopAccepting tells of it, unless that was done.
+func (s *Server) stopAccepting() {
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
+	if !s.paused {
+		s.paused = true
+		s.control.post(s.config.Callback.OnStopAcceptingConnections)
+	}
 }
 
 // withGrace ends abortGrace after ctx.

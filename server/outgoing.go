@@ -112,10 +112,19 @@ func (s *Server) Connect(ctx context.Context, t Target, userData any) (*conn.Str
 		return nil, fmt.Errorf("server: connect to %s: %w", t.Address, err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.Abort(context.Cause(ctx)) })
-	err = <-a.result
-	if !stop() && err == nil {
-		err = context.Cause(ctx) // it was established, and is being aborted
-		c.Release()
+	select {
+	case err = <-a.result:
+		if !stop() && err == nil {
+			err = context.Cause(ctx) // it was established, and is being aborted
+			c.Release()
+		}
+	case <-ctx.Done(): // its loop may take its time
+		err = context.Cause(ctx)
+		s.mux.Group.Spawn(func() {
+			if <-a.result == nil {
+				c.Release()
+			}
+		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("server: connect to %s: %w", t.Address, err)
@@ -130,11 +139,15 @@ func (s *Server) AsyncConnect(t Target, userData any) error {
 	if err := s.mayConnect(&t); err != nil {
 		return err
 	}
-	s.places.take() // from now on, so that Shutdown waits for it
+	s.places.take() // before Shutdown looks, or it's too late
+	if s.state() != serverRunning {
+		s.leave()
+		return conn.ErrClosed
+	}
 	s.mux.Group.Spawn(func() {
 		defer s.leave()
 		// A name that isn't found is told of like an address that doesn't answer.
-		if _, err := s.dial(context.Background(), t, &attempt{userData: userData}); err != nil {
+		if _, err := s.dial(s.dialing, t, &attempt{userData: userData}); err != nil {
 			s.control.post(func() { s.config.Callback.OnError("connect to "+t.Address, err) })
 		}
 	})
@@ -164,6 +177,7 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 		ctx, cancel = context.WithTimeout(ctx, t.Timeout)
 		defer cancel()
 	}
+	s.places.take()
 	addrs, failure := t.resolve(ctx)
 	if s.state() != serverRunning {
 		addrs, failure = nil, conn.ErrClosed
@@ -174,7 +188,6 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 	if t.Timeout > 0 {
 		d.Timeout = max(t.Timeout-time.Since(begun), time.Millisecond)
 	}
-	s.places.take()
 	c, err := s.outgoing.env.Connect(d)
 	if err != nil {
 		s.leave()

@@ -36,7 +36,13 @@ type Server struct {
 	changing lock.Mutex
 
 	places *places
-	paused atomic.Bool   // StopAcceptingConnections was called
+
+	pausing lock.Mutex // orders StopAcceptingConnections, Start… and Shutdown
+	paused  bool       // guarded by pausing
+
+	dialing     context.Context // ends when Shutdown begins
+	stopDialing context.CancelFunc
+
 	phase  atomic.Uint32 // serverState
 	held   atomic.Int64  // closed and not released
 	freed  chan struct{} // signalled when held falls to 0
@@ -130,6 +136,7 @@ func (s *Server) start() error {
 		s.endpoints = append(s.endpoints, e)
 	}
 	s.outgoing = newOutgoing(s)
+	s.dialing, s.stopDialing = context.WithCancel(context.Background())
 	endpoints := append(slices.Clone(s.endpoints), s.outgoing)
 	s.live.Store(&endpoints)
 	s.become(serverRunning)
@@ -184,6 +191,7 @@ func (s *Server) abandon() error {
 	for _, e := range s.endpoints {
 		e.close(context.Background())
 	}
+	s.stopDialing()
 	s.unheard()
 	s.become(serverStopped)
 	<-s.control.finish(s.config.Callback.OnShutdownComplete)
@@ -263,15 +271,18 @@ func (s *Server) StopAcceptingConnections() error { return s.pause(true) }
 func (s *Server) StartAcceptingConnections() error { return s.pause(false) }
 
 func (s *Server) pause(paused bool) error {
+	s.pausing.Lock()
+	defer s.pausing.Unlock()
 	all := s.accept.Load()
 	switch {
 	case s.state() == serverNew || s.state() == serverRunning && all == nil:
 		return conn.ErrMode
 	case s.state() != serverRunning:
 		return conn.ErrClosed
-	case s.paused.Swap(paused) == paused:
+	case s.paused == paused:
 		return nil
 	}
+	s.paused = paused
 	if paused {
 		s.control.post(s.config.Callback.OnStopAcceptingConnections)
 	} else {

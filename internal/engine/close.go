@@ -37,7 +37,9 @@ func (c *Conn) ShutdownFor(r Reason) error {
 	case c.state == Idle:
 		err = ErrMode
 	case c.state == Connecting:
-		c.endLocked(r, "shutdown", nil)
+		if err = c.usableLocked(); err == nil {
+			c.endLocked(r, "shutdown", nil)
+		}
 	default:
 		if err = c.usableLocked(); err == nil {
 			c.drainLocked(r)

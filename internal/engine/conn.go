@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/lock"
@@ -24,7 +23,7 @@ type Conn struct {
 	// Atomic.
 	refs    atomic.Int32  // user references
 	pending atomic.Uint32 // events that came while somebody held mu
-	slots   atomic.Pointer[[]unsafe.Pointer]
+	slots   atomic.Pointer[slots]
 
 	// The loop's own.
 	calling bool // the consumer is being called
@@ -241,7 +240,7 @@ func (c *Conn) endLocked(r Reason, op string, err error) {
 func (c *Conn) PeerCredentials() (sys.Credentials, error) {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.categoryLocked() != CategoryUnix {
+	if c.categoryLocked() != CategoryUnix || c.state == Connecting {
 		return sys.Credentials{}, ErrMode
 	}
 	if c.fd < 0 {

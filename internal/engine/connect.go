@@ -197,6 +197,7 @@ func (c *Conn) tryLocked() {
 func (c *Conn) attemptFailedLocked(err error) {
 	d := c.ext.dial
 	d.err, d.known, d.again = err, false, false
+	c.local = nil
 	c.flags.clear(readable | hadPri | hadHup | oobDue | errDue) // they were about this one
 	c.flags.set(connectDue)
 	if fd := int(c.fd); fd >= 0 {
@@ -217,9 +218,8 @@ func (c *Conn) connectedLocked() {
 	c.becomeLocked(Open)
 	c.flags.set(writable)
 	c.shard.r.Disarm(&c.ext.deadline.timer)
-	if d.Hold {
-		c.refs.Add(1)
-	}
+	c.local = nil // it had no peer then
+	c.holdGateLocked()
 	c.openedLocked()
 }
 
@@ -257,6 +257,7 @@ func (c *Conn) connectTimerLocked() {
 		c.endLocked(ReasonConnect, "connect", errConnectTimeout)
 	case d.again && now >= d.retryAt:
 		c.flags.set(connectDue)
+		c.ext.deadline.armDue = true
 	default:
 		c.ext.deadline.armDue = true
 	}

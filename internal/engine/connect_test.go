@@ -203,3 +203,84 @@ func TestConnectIsEnded(t *testing.T) {
 		}
 	})
 }
+
+// The time-out holds for what follows a full queue, too.
+func TestConnectTimeoutAfterAFullQueue(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		k.kernel.connects = []sys.Errno{unix.EAGAIN, unix.EINPROGRESS}
+		c := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1)}, Timeout: time.Second})
+		k.advance(5 * time.Second)
+		if reason, err := c.Cause(); reason != engine.ReasonConnect || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%v for %v: %v", c.State(), reason, err)
+		}
+	})
+}
+
+// Read gates work with a connection that's still being made, on both sides.
+func TestReadGateWhileConnecting(t *testing.T) {
+	env := &engine.Env{Flow: engine.Flow{High: 3, Low: 1, MaxPending: 1000}}
+	drive(t, setup{env: env}, func(k *kit) {
+		s, c := k.connect()
+		o := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1)}, Hold: true})
+		c.SetReadGate(o)
+		must(t, o.Send([]byte("more than High")))
+		must(t, c.Read())
+		k.deliver(s, "waits")
+		k.user.want(c)
+		k.attempt().connecting = false
+		k.fire(k.attempt(), reactor.Out) // connected, and everything is sent
+		k.user.want(c, "read 5")
+		o.Release()
+	})
+	drive(t, setup{}, func(k *kit) {
+		_, gating := k.connect()
+		c := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1)}, Hold: true})
+		c.SetReadGate(gating)
+		must(t, c.Read())
+		k.attempt().connecting = false
+		k.fire(k.attempt(), reactor.Out)
+		gating.Release()
+		k.settle()
+		if gating.State() != engine.Open {
+			t.Errorf("the gating connection is %v, and a read waits for it", gating.State())
+		}
+		c.Release()
+	})
+}
+
+// What an attempt's socket was called isn't what the connection is called.
+func TestLocalAddrOfTheLastAttempt(t *testing.T) {
+	drive(t, setup{env: &engine.Env{Wildcard: true}}, func(k *kit) {
+		c := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1), target(2)}, Hold: true})
+		first := c.LocalAddr()
+		k.attempt().soError = unix.ECONNREFUSED
+		k.fire(k.attempt(), reactor.Err)
+		k.attempt().connecting = false
+		k.fire(k.attempt(), reactor.Out)
+		if c.State() != engine.Open || c.LocalAddr() == first {
+			t.Errorf("%v, from %v", c.State(), c.LocalAddr())
+		}
+		c.Release()
+	})
+}
+
+// A descriptor that somebody holds isn't closed with its attempt.
+func TestAttemptThatIsHeld(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		c := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1), target(2)}})
+		raw, err := c.SyscallConn()
+		must(t, err)
+		first := k.attempt()
+		must(t, raw.Control(func(fd uintptr) {
+			first.soError = unix.ECONNREFUSED
+			k.fire(first, reactor.Err)
+			if int(fd) != first.fd || !k.kernel.open[first.fd] {
+				t.Errorf("descriptor %d is closed in Control", fd)
+			}
+		}))
+		if k.kernel.open[first.fd] {
+			t.Error("the descriptor isn't closed after Control")
+		}
+		c.Abort(nil)
+	})
+}

@@ -140,7 +140,7 @@ func (c *Conn) watch(w *Conn) *gate {
 	if x.gate == nil {
 		x.gate = &gate{of: c}
 	}
-	if c.state == Open || c.state == Draining {
+	if c.state < Closed {
 		if c.out.Len() > c.flow.High {
 			x.gate.high.Store(true)
 		}

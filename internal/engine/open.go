@@ -44,6 +44,9 @@ func (c *Conn) openedLocked() {
 
 func (c *Conn) establishLocked() {
 	c.flags.set(established)
+	if c.ext != nil && c.ext.dial != nil && c.ext.dial.Hold {
+		c.refs.Add(1)
+	}
 	c.leave()
 	c.log(slog.LevelDebug, "connection established", nil)
 	c.shard.env.Consumer.Established(c)
@@ -153,7 +156,10 @@ func (c *Conn) Post(f func(*Conn)) error {
 
 // usableLocked refuses what can't be done any more.
 func (c *Conn) usableLocked() error {
-	if c.state == Closed || c.state == Released || c.state == Draining || !c.reason.clean() {
+	switch {
+	case c.state == Closed || c.state == Released || c.state == Draining || !c.reason.clean():
+		return ErrClosed
+	case c.state == Connecting && c.reason != ReasonNone:
 		return ErrClosed
 	}
 	return nil

@@ -167,7 +167,7 @@ func (c *Conn) runSessionLocked(t *turn) {
 	s.idle = s.fin && opened == 0 && s.in.Len() == input
 	c.shard.add(CountReceivedBytes, uint64(opened))
 	switch {
-	case err == nil && opened == 0 && s.in.Len() > sessionBacklog:
+	case err == nil && opened == 0 && s.in.Len() > sessionBacklog, err == nil && !s.ready && s.plain.Len() > sessionBacklog:
 		err = errBacklog
 	case err == nil && s.idle && s.ready: // a handshake may go on elsewhere, but not this
 		err = io.ErrUnexpectedEOF

@@ -45,7 +45,7 @@ func (t *Timer) Reset(d time.Duration) (was bool) {
 	c.mu.Lock()
 	was = t.state != timerIdle
 	if c.state < Closed {
-		t.state, t.at = timerSet, c.shard.r.Now()+min(d, forever)
+		t.state, t.at = timerSet, c.shard.r.Now()+min(max(d, 0), forever)
 		t.queueLocked()
 	}
 	c.finish()
@@ -113,8 +113,13 @@ func (c *Conn) endTimersLocked() {
 func (t *Timer) OnTimer(*reactor.Timer) {
 	c := t.c
 	c.mu.Lock()
-	if c.state >= Closed || t.state != timerSet || c.shard.r.Now() < t.at {
-		c.unlock() // it was moved meanwhile, and will be filed again
+	if c.state >= Closed || t.state != timerSet {
+		c.unlock()
+		return
+	}
+	if c.shard.r.Now() < t.at { // it was moved meanwhile, or time was, when the loop had slept
+		t.queueLocked()
+		c.finish()
 		return
 	}
 	x := c.ext

@@ -119,3 +119,21 @@ func TestTimerThatPanics(t *testing.T) {
 		}
 	})
 }
+
+// A timer that's set while the loop has slept through more than a second goes off all the
+// same.
+func TestTimerSetInAStall(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		_, c := k.connect()
+		rang := 0
+		c.AfterFunc(10*time.Millisecond, func(c *engine.Conn) {
+			k.clock.now += 5 * time.Second
+			c.AfterFunc(time.Second, func(*engine.Conn) { rang++ })
+		})
+		k.settle()
+		k.advance(20 * time.Second)
+		if rang != 1 {
+			t.Errorf("it went off %d times", rang)
+		}
+	})
+}
