@@ -153,7 +153,7 @@ func TestConnectFails(t *testing.T) {
 func TestConnectToAFullQueue(t *testing.T) {
 	drive(t, setup{}, func(k *kit) {
 		k.kernel.connects = []sys.Errno{unix.EAGAIN, unix.EAGAIN, 0}
-		c := k.dialing(engine.Dial{Addrs: []sys.Addr{{Path: "@full"}}, Timeout: time.Minute})
+		c := k.dialing(engine.Dial{Addrs: []sys.Addr{{Path: "@full"}}})
 		k.fire(k.attempt(), reactor.Out|reactor.Hup) // what an unconnected socket reports
 		k.user.want(c, "created", "connecting @full")
 		k.advance(time.Second)

@@ -21,7 +21,7 @@ type dialing struct {
 // where the program connects to: two hosts that accept, one that refuses, one that is silent.
 var targets = []server.Target{
 	{Network: "tcp", Address: "10.0.0.1:80", Name: "backend"},
-	{Network: "unix", Address: "@backend"},
+	{Network: "unix", Address: "@backend", Timeout: -1},
 	{Network: "tcp", Address: "10.0.0.1:81"},
 	{Network: "tcp", Address: "10.0.0.1:82", Timeout: 300 * time.Millisecond},
 }
