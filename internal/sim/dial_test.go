@@ -103,6 +103,7 @@ func peerOf(c *conn.Stream) string { return strings.TrimPrefix(c.LocalAddr().Pat
 
 // OnError is what becomes of an AsyncConnect whose loop has ended.
 func (p *program) OnError(message string, _ error) {
+	p.w.Yield()
 	if strings.HasPrefix(message, "connect to ") {
 		p.told++
 	}

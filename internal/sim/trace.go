@@ -20,8 +20,11 @@ func (w *World) note(who, what, format string, args ...any) {
 		fmt.Sprintf("%6d %10v  %-10s %-10s %s", w.Steps, w.Now(), who, what, fmt.Sprintf(format, args...)))
 }
 
-// Note adds a line to the trace, on behalf of the caller.
-func (w *World) Note(what, format string, args ...any) { w.call(what, format, args...) }
+// Note adds a line to the trace, on behalf of the caller, when it's his turn.
+func (w *World) Note(what, format string, args ...any) {
+	w.enter()
+	w.call(what, format, args...)
+}
 
 // call adds a line about a call of the kernel, by the goroutine that makes it.
 func (w *World) call(what, format string, args ...any) {
