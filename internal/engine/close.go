@@ -76,6 +76,7 @@ func (c *Conn) AbortFor(r Reason, cause error) {
 	c.mu.Lock()
 	if c.state < Closed {
 		c.endLocked(r, "abort", cause)
+		c.flags.set(aborted)
 		c.dropReadsLocked() // if the peer was first, what it sent before isn't wanted any more
 	}
 	c.finish()

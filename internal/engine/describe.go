@@ -37,7 +37,7 @@ var flagNames = [...]string{
 	"readable", "writable", "hadPri", "hadHup", "errDue", "oobDue",
 	"eof", "eofTold", "finWanted", "finSent", "probed",
 	"dispatching", "connectDue", "kicked", "posted", "hearFirst",
-	"inbound", "starting", "established", "inRead", "gated", "blocked", "refused", "readFailed", "writeFailed",
+	"inbound", "starting", "established", "inRead", "gated", "blocked", "refused", "readFailed", "writeFailed", "aborted",
 	"idleTimed", "writeTimed", "lastTry", "lingerTimed", "moved",
 }
 

@@ -150,7 +150,12 @@ func TestReleaseOfTheFirstReference(t *testing.T) {
 // After Abort nothing more is read, also if the peer had ended it before.
 func TestAbortWhileServingWhatWasReceived(t *testing.T) {
 	drive(t, setup{}, func(k *kit) {
-		k.user.read = func(c *engine.Conn, _ *buffers.Buffer) { c.Abort(nil) }
+		k.user.read = func(c *engine.Conn, _ *buffers.Buffer) {
+			c.Abort(nil)
+			if err := c.Read(); !errors.Is(err, engine.ErrClosed) {
+				t.Errorf("a read after Abort: %v", err)
+			}
+		}
 		s, c := k.connect()
 		for range 3 {
 			must(t, c.Read())

@@ -55,7 +55,7 @@ func (c *Conn) askRead(op readOp) error {
 
 func (c *Conn) mayAskReadLocked(op readOp) error {
 	switch {
-	case c.reason.servesReads() && c.state == Open:
+	case c.reason.servesReads() && c.state == Open && !c.flags.has(aborted):
 		// The peer is gone, but what it sent before may be asked for.
 	case c.state == Idle:
 		return ErrMode

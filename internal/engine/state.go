@@ -76,6 +76,7 @@ const (
 	refused     // a write was refused for want of room: WriteReady must follow
 	readFailed  // MayContinue was asked for a read
 	writeFailed // MayContinue was asked for a write
+	aborted     // Abort was called: nothing more is read, whatever the cause is
 
 	// Time.
 	idleTimed  // ext has an idle deadline
