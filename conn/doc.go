@@ -25,5 +25,5 @@
 //
 // Blocking calls, and reading ahead of what was asked for.
 //
-// Reading order: stream.go, errors.go, mux.go.
+// Reading order: stream.go, errors.go, slots.go, mux.go.
 package conn

@@ -19,15 +19,16 @@
 //
 // # Order
 //
-// Per connection: OnSocketCreated, OnConnectionEstablished, then reads, writes, flow and
+// Per connection: OnSocketCreated, OnPreOutgoingConnect for one of our own making (both
+// again for each address tried), OnConnectionEstablished, then reads, writes, flow and
 // OnConnectionClientClose as they come, then the failures of what was pending,
 // OnConnectionReset if the peer or the network ended it, OnConnectionClosure,
 // OnConnectionClosed, OnSocketReleased. One that fails before it's established gets
-// OnSocketReleased alone.
+// OnOutgoingConnectionFailed, if AsyncConnect began it, and OnSocketReleased.
 //
 // # Non-goals
 //
 // No protocol, no routing, no HTTP. Blocking handlers belong on goroutines of their own.
 //
-// Reading order: server.go, callback.go, endpoint.go, drain.go.
+// Reading order: server.go, callback.go, endpoint.go, outgoing.go, drain.go.
 package server

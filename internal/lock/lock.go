@@ -1,9 +1,3 @@
-// Package lock has the mutex of what several goroutines of the framework share.
-//
-// It is a sync.Mutex, at the price of one more load, but for one thing: a simulation can
-// watch it. That's the seam by which one that runs a goroutine at a time, and stops
-// goroutines inside of system calls, learns who waits for whom, and at which it may let
-// another goroutine come first.
 package lock
 
 import (

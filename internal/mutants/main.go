@@ -1,10 +1,3 @@
-// Command mutants puts deliberate bugs into the framework, one at a time, and has the
-// tests look for them: a suite that finds none of them proves nothing by passing.
-//
-// The bugs are in list.go. Each is an edit of one file, which the compiler gets to see
-// through an overlay; the files themselves stay as they are.
-//
-//	go run ./internal/mutants [-run name] [-seeds n] [-traces folder]
 package main
 
 import (
