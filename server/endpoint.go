@@ -174,6 +174,9 @@ func (e *endpoint) Admit() bool {
 	return ok
 }
 
+// Offer implements engine.AcceptPolicy.
+func (e *endpoint) Offer(conn.Addr) (owner any, wanted bool) { return nil, true }
+
 // Placed implements engine.AcceptPolicy.
 func (e *endpoint) Placed() { e.s.places.placed() }
 

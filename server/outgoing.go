@@ -183,7 +183,7 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 		addrs, failure = nil, conn.ErrClosed
 	}
 	d := &engine.Dial{
-		Addrs: addrs, Options: t.Options, Origin: t.Name, Failure: failure, Data: a, Hold: a.result != nil,
+		Addrs: addrs, Options: t.Options, Origin: t.Name, Failure: failure, Owner: a, Hold: a.result != nil,
 	}
 	if t.Timeout > 0 {
 		d.Timeout = max(t.Timeout-time.Since(begun), time.Millisecond)
@@ -207,10 +207,8 @@ func (s *Server) dialed(c *engine.Conn, err error) (waited bool) {
 
 // attemptOf is what c was made for; nil for a connection that was accepted.
 func attemptOf(c *engine.Conn) *attempt {
-	if d := c.Dialed(); d != nil {
-		return d.Data.(*attempt)
-	}
-	return nil
+	a, _ := c.Owner().(*attempt)
+	return a
 }
 
 // Connecting implements engine.Consumer.

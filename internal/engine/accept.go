@@ -15,6 +15,9 @@ type AcceptPolicy interface {
 	// Admit takes a place for one connection. After false the acceptor takes
 	// nothing more until Resume.
 	Admit() bool
+	// Offer tells who has come into the place. One that isn't wanted is reset, and
+	// Cancel follows; one that is has owner with it from its beginning.
+	Offer(peer Addr) (owner any, wanted bool)
 	// Placed: a connection has taken the place; Displaced: it never began its life.
 	Placed()
 	Displaced()
@@ -161,7 +164,7 @@ func (a *Acceptor) accept() {
 			continue
 		}
 		a.failed, a.backoff = 0, 0
-		a.place(fd, peer)
+		a.offer(fd, peer)
 		if a.fd < 0 {
 			return
 		}
@@ -219,24 +222,40 @@ func (a *Acceptor) shed() {
 	k.Close(a.reserve)
 	a.reserve = -1
 	if fd, _, errno := k.Accept(a.fd); errno == 0 {
-		k.SetLinger(fd, true, 0)
-		k.Close(fd)
-		a.env.shards[a.r.Index()].add(CountRejected, 1)
+		a.refuse(fd)
 	}
 	if reserve, err := k.Reserve(); err == nil {
 		a.reserve = reserve
 	}
 }
 
+// refuse resets a connection, at once: its client is told, and nothing of it stays.
+func (a *Acceptor) refuse(fd int) {
+	k := a.r.Kernel()
+	k.SetLinger(fd, true, 0)
+	k.Close(fd)
+	a.env.shards[a.r.Index()].add(CountRejected, 1)
+}
+
+func (a *Acceptor) offer(fd int, peer Addr) {
+	owner, wanted := a.policy.Offer(peer)
+	if !wanted {
+		a.refuse(fd)
+		a.policy.Cancel()
+		return
+	}
+	a.place(fd, peer, owner)
+}
+
 // place brings a connection to its loop, where it begins its life.
-func (a *Acceptor) place(fd int, peer Addr) {
+func (a *Acceptor) place(fd int, peer Addr, owner any) {
 	to := a.r
 	if a.spread {
 		to = a.r.Group().Place()
 	} else {
 		to.AddLoad(1)
 	}
-	c := newAccepted(a.env.shards[to.Index()], fd, peer)
+	c := newAccepted(a.env.shards[to.Index()], fd, peer, owner)
 	a.policy.Placed() // now: it may have left again when Post returns
 	if to == a.r {
 		to.Call(c)

@@ -295,6 +295,27 @@ func TestAcceptorClose(t *testing.T) {
 	}
 }
 
+// AcceptPolicy: who isn't wanted is reset and counted, and leaves its place to the next,
+// which has its owner.
+func TestOffer(t *testing.T) {
+	drive(t, setup{}, func(k *kit) {
+		k.policy.places, k.policy.placed, k.policy.unwanted, k.policy.owner = 1, 0, 2, "mine"
+		k.queue(3)
+		k.knock()
+		if k.accepted() != 1 || k.policy.places != 0 || k.policy.placed != 1 {
+			t.Errorf("%d connections, %d places, %d placed: want 1, 0, 1", k.accepted(), k.policy.places, k.policy.placed)
+		}
+		if n := k.count(engine.CountRejected); n != 2 {
+			t.Errorf("%d are counted as rejected, want 2", n)
+		}
+		for _, c := range k.user.byFD {
+			if c.Owner() != "mine" {
+				t.Errorf("the owner is %v", c.Owner())
+			}
+		}
+	})
+}
+
 // A listener that can't be registered is a fatal failure.
 func TestAcceptorThatCannotRegister(t *testing.T) {
 	drive(t, setup{}, func(k *kit) {

@@ -59,6 +59,7 @@ type tally struct {
 
 // ext is the part of a connection that most don't need.
 type ext struct {
+	owner    any             // the consumer's, immutable
 	failing  *buffers.Buffer // asked about at the end, not told of yet
 	err      error           // the cause
 	reads    []readOp        // behind Conn.read
@@ -97,7 +98,7 @@ const (
 
 // newAccepted makes the connection of a descriptor that was accepted. It begins its
 // life on its loop, by RunTask.
-func newAccepted(s *Shard, fd int, peer Addr) *Conn {
+func newAccepted(s *Shard, fd int, peer Addr, owner any) *Conn {
 	c := &Conn{
 		shard:  s,
 		id:     s.r.Group().NextID(),
@@ -111,11 +112,24 @@ func newAccepted(s *Shard, fd int, peer Addr) *Conn {
 	if peer.Path != "" {
 		c.named = &peer
 	}
+	if owner != nil {
+		c.ext = &ext{owner: owner}
+	}
 	return c
 }
 
 // ID is unique among the connections of a group of loops.
 func (c *Conn) ID() uint64 { return c.id }
+
+// Owner is what the consumer gave the connection at its beginning.
+func (c *Conn) Owner() any {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.ext == nil {
+		return nil
+	}
+	return c.ext.owner
+}
 
 // Inbound reports whether the connection was accepted.
 func (c *Conn) Inbound() bool {

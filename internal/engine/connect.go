@@ -22,7 +22,7 @@ type Dial struct {
 	Origin     string        // what the connection is called in logs; "": as the Env is
 	ServerName string        // for its session
 	Failure    error         // why there's no address
-	Data       any           // the consumer's
+	Owner      any           // the connection's Owner
 	Hold       bool          // whoever dials has a reference, taken before Established
 }
 
@@ -53,7 +53,7 @@ func (e *Env) Connect(d *Dial) (*Conn, error) {
 		flags: writable | starting | kicked,
 		chunk: initialChunk,
 		flow:  &e.Flow,
-		ext:   &ext{dial: &dial{Dial: d}},
+		ext:   &ext{owner: d.Owner, dial: &dial{Dial: d}},
 	}
 	c.refs.Store(1)
 	if err := r.Post(c); err != nil {
@@ -61,16 +61,6 @@ func (e *Env) Connect(d *Dial) (*Conn, error) {
 		return nil, ErrClosed
 	}
 	return c, nil
-}
-
-// Dialed is what the connection was made for; nil for one that was accepted.
-func (c *Conn) Dialed() *Dial {
-	c.mu.Lock()
-	defer c.unlock()
-	if c.ext == nil || c.ext.dial == nil {
-		return nil
-	}
-	return c.ext.dial.Dial
 }
 
 // beginConnectLocked begins an outgoing connection's life on its loop.

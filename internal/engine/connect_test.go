@@ -72,13 +72,13 @@ func TestConnectAndDataInOneEvent(t *testing.T) {
 func TestConnectTriesTheNextAddress(t *testing.T) {
 	drive(t, setup{}, func(k *kit) {
 		k.kernel.connects = []sys.Errno{unix.ENETUNREACH, unix.EINPROGRESS, 0}
-		c := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1), target(2), target(3)}})
+		c := k.dialing(engine.Dial{Addrs: []sys.Addr{target(1), target(2), target(3)}, Owner: "mine"})
 		second := k.attempt()
 		second.soError = unix.ECONNREFUSED
 		k.fire(second, reactor.Out|reactor.Err|reactor.Hup)
 		k.user.want(c, "created", "connecting 10.0.0.1:1", "created", "connecting 10.0.0.1:2", "created", "connecting 10.0.0.1:3",
 			"established")
-		if c.RemoteAddr() != target(3) || c.Dialed() == nil {
+		if c.RemoteAddr() != target(3) || c.Owner() != "mine" {
 			t.Errorf("connected to %v", c.RemoteAddr())
 		}
 		if n := len(k.kernel.leaked()); n != 3 { // the listener, its reserve, the connection

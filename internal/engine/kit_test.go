@@ -311,6 +311,8 @@ func (k *kit) count(c engine.Counter) uint64 {
 type policy struct {
 	places   int
 	placed   int
+	unwanted int // so many are refused when they're offered
+	owner    any
 	failures []string
 }
 
@@ -320,6 +322,14 @@ func (p *policy) Admit() bool {
 	}
 	p.places--
 	return true
+}
+
+func (p *policy) Offer(sys.Addr) (owner any, wanted bool) {
+	if p.unwanted > 0 {
+		p.unwanted--
+		return nil, false
+	}
+	return p.owner, true
 }
 
 func (p *policy) Placed()    { p.placed++ }

@@ -37,11 +37,12 @@ func (nobody) Released(*engine.Conn)                           {}
 // openHouse admits everybody; it may be called from several loops.
 type openHouse struct{ refused atomic.Int64 }
 
-func (*openHouse) Displaced()               {}
-func (*openHouse) Placed()                  {}
-func (*openHouse) Admit() bool              { return true }
-func (h *openHouse) Cancel()                { h.refused.Add(1) }
-func (*openHouse) AcceptFailed(error, bool) {}
+func (*openHouse) Displaced()                    {}
+func (*openHouse) Placed()                       {}
+func (*openHouse) Admit() bool                   { return true }
+func (*openHouse) Offer(engine.Addr) (any, bool) { return nil, true }
+func (h *openHouse) Cancel()                     { h.refused.Add(1) }
+func (*openHouse) AcceptFailed(error, bool)      {}
 
 // netSetup is a listener on real sockets.
 type netSetup struct {
