@@ -46,7 +46,7 @@ func (e *endpoint) listen(k sys.Kernel, loops int) error {
 		n = loops
 	}
 	for range n {
-		fd, bound, err := k.Listen(spec)
+		fd, bound, err := sys.ListenOn(k, spec)
 		if errors.Is(err, syscall.EAFNOSUPPORT) && spec.DualStack {
 			// A system without IPv6: all interfaces are those of IPv4.
 			e.l.Network = "tcp4"

@@ -353,9 +353,11 @@ func (k *kernel) Connect(fd int, to sys.Addr) sys.Errno {
 	return e
 }
 
-func (k *kernel) Listen(sys.ListenSpec) (int, sys.Addr, error) {
+func (k *kernel) Bind(sys.ListenSpec) (int, sys.Addr, error) {
 	return -1, sys.Addr{}, errors.ErrUnsupported
 }
+
+func (k *kernel) Listen(int, int) sys.Errno { return unix.ENOSYS }
 
 func (k *kernel) LocalAddr(fd int) (sys.Addr, sys.Errno) {
 	k.mu.Lock()

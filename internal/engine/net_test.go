@@ -89,7 +89,7 @@ func newNet(t testing.TB, s netSetup) *network {
 		n.env.Category = engine.CategoryUnix
 		spec.Addr = sys.Addr{Path: filepath.Join(t.TempDir(), "s")}
 	}
-	fd, addr, err := sys.OS{}.Listen(spec)
+	fd, addr, err := sys.ListenOn(sys.OS{}, spec)
 	must(t, err)
 	n.addr, n.env.Local = addr, addr
 	n.env.InitShards()

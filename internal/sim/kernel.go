@@ -256,20 +256,29 @@ func (k *Kernel) accept(l *listener) (int, sys.Addr, sys.Errno) {
 	return fd, sys.Addr{Path: "@" + s.name}, 0
 }
 
-// Listen implements sys.Kernel.
-func (k *Kernel) Listen(spec sys.ListenSpec) (int, sys.Addr, error) {
+// Bind implements sys.Kernel.
+func (k *Kernel) Bind(spec sys.ListenSpec) (int, sys.Addr, error) {
 	k.w.Yield()
 	if k.broken() {
-		return -1, sys.Addr{}, fmt.Errorf("listen: %w", unix.EADDRINUSE)
+		return -1, sys.Addr{}, fmt.Errorf("bind: %w", unix.EADDRINUSE)
 	}
 	l := &listener{addr: spec.Addr}
 	fd, errno := k.open(l)
 	if errno != 0 {
-		return -1, sys.Addr{}, fmt.Errorf("listen: %w", errno)
+		return -1, sys.Addr{}, fmt.Errorf("bind: %w", errno)
 	}
 	l.fd = fd
-	k.listeners = append(k.listeners, l)
 	return fd, spec.Addr, nil
+}
+
+// Listen implements sys.Kernel.
+func (k *Kernel) Listen(fd, _ int) sys.Errno {
+	l, ok := k.files[fd].(*listener)
+	if !ok {
+		panic(fmt.Sprintf("listen on %d, which is no bound socket", fd))
+	}
+	k.listeners = append(k.listeners, l)
+	return 0
 }
 
 // LocalAddr implements sys.Kernel.

@@ -76,7 +76,7 @@ func dial(t testing.TB, c *closer, to sys.Addr, from string) int {
 // listen makes a listening socket that's closed at the end of the test.
 func listen(t testing.TB, c *closer, spec sys.ListenSpec) (int, sys.Addr) {
 	t.Helper()
-	fd, at, err := kernel.Listen(spec)
+	fd, at, err := sys.ListenOn(kernel, spec)
 	must(t, err)
 	return c.add(fd), at
 }
@@ -239,7 +239,7 @@ func TestRemoteAddrOfAListener(t *testing.T) {
 }
 
 func TestPathThatIsTooLong(t *testing.T) {
-	_, _, err := kernel.Listen(sys.ListenSpec{Addr: sys.Addr{Path: strings.Repeat("n", maxPath+1)}})
+	_, _, err := sys.ListenOn(kernel, sys.ListenSpec{Addr: sys.Addr{Path: strings.Repeat("n", maxPath+1)}})
 	if !errors.Is(err, unix.EINVAL) {
 		t.Errorf("listen: %v, want EINVAL", err)
 	}

@@ -62,8 +62,10 @@ type Kernel interface {
 	// Connect begins to connect: EINPROGRESS when the end isn't known yet, EAGAIN
 	// when a Unix-domain listener's queue is full.
 	Connect(fd int, to Addr) Errno
-	// Listen makes a listening socket and returns the address it has.
-	Listen(ListenSpec) (int, Addr, error)
+	// Bind makes a socket that is bound to an address, and returns the one it has.
+	Bind(ListenSpec) (int, Addr, error)
+	// Listen has a bound socket listen; a backlog of 0 is the system's maximum.
+	Listen(fd, backlog int) Errno
 	// LocalAddr is getsockname.
 	LocalAddr(fd int) (Addr, Errno)
 	// RemoteAddr is getpeername.
@@ -84,7 +86,7 @@ type Credentials struct {
 	GID uint32
 }
 
-// ListenSpec says which socket Listen makes.
+// ListenSpec says which socket Bind and ListenOn make.
 type ListenSpec struct {
 	Addr      Addr // AddrPort for TCP; Path for a Unix-domain socket
 	DualStack bool // an IPv6 wildcard that takes IPv4 as well (V6ONLY off)

@@ -14,56 +14,73 @@ const (
 	maxBacklog            = 1<<16 - 1 // the kernel cuts it to net.core.somaxconn
 )
 
-// Listen implements Kernel. Every descriptor that it opened is closed again when
-// it fails.
-func (k OS) Listen(spec ListenSpec) (int, Addr, error) {
+// ListenOn binds and listens. Nothing is left behind when it fails.
+func ListenOn(k Kernel, spec ListenSpec) (int, Addr, error) {
+	fd, bound, err := k.Bind(spec)
+	if err != nil {
+		return -1, Addr{}, err
+	}
+	if errno := k.Listen(fd, spec.Backlog); errno != 0 {
+		k.Close(fd)
+		unlink(spec.Addr)
+		return -1, Addr{}, os.NewSyscallError("listen", errno)
+	}
+	return fd, bound, nil
+}
+
+// Bind implements Kernel. Every descriptor that it opened is closed again, and every file
+// removed, when it fails.
+func (k OS) Bind(spec ListenSpec) (int, Addr, error) {
 	family := familyOf(spec.Addr)
 	fd, err := socket(family)
 	if err != nil {
 		return -1, Addr{}, os.NewSyscallError("socket", err)
 	}
-	if err := k.listenOn(fd, family, spec); err != nil {
+	bound, err := k.bind(fd, family, spec)
+	if err != nil {
 		_ = unix.Close(fd)
 		return -1, Addr{}, err
-	}
-	bound, errno := k.LocalAddr(fd)
-	if errno != 0 {
-		_ = unix.Close(fd)
-		return -1, Addr{}, os.NewSyscallError("getsockname", errno)
 	}
 	return fd, bound, nil
 }
 
-func (OS) listenOn(fd, family int, spec ListenSpec) error {
+func (k OS) bind(fd, family int, spec ListenSpec) (Addr, error) {
 	if err := setListenOptions(fd, family, spec); err != nil {
-		return err
+		return Addr{}, err
 	}
 	if err := unix.Bind(fd, spec.Addr.sockaddr()); err != nil {
-		return os.NewSyscallError("bind", err)
+		return Addr{}, os.NewSyscallError("bind", err)
 	}
-	if err := listenBound(fd, family, spec); err != nil {
-		if path := spec.Addr.Path; isFile(path) {
-			_ = unix.Unlink(path) // bind made it
+	if spec.Mode != 0 && isFile(spec.Addr) {
+		if err := unix.Chmod(spec.Addr.Path, spec.Mode); err != nil {
+			unlink(spec.Addr)
+			return Addr{}, os.NewSyscallError("chmod", err)
 		}
-		return err
 	}
-	return nil
+	bound, errno := k.LocalAddr(fd)
+	if errno != 0 {
+		unlink(spec.Addr)
+		return Addr{}, os.NewSyscallError("getsockname", errno)
+	}
+	return bound, nil
 }
 
-// isFile tells the path of a file from an abstract name or none.
-func isFile(path string) bool { return path != "" && path[0] != '@' }
-
-func listenBound(fd, family int, spec ListenSpec) error {
-	if family == unix.AF_UNIX && spec.Mode != 0 && isFile(spec.Addr.Path) {
-		if err := unix.Chmod(spec.Addr.Path, spec.Mode); err != nil {
-			return os.NewSyscallError("chmod", err)
-		}
-	}
-	backlog := spec.Backlog
+// Listen implements Kernel.
+func (OS) Listen(fd, backlog int) Errno {
 	if backlog <= 0 {
 		backlog = maxBacklog
 	}
-	return os.NewSyscallError("listen", unix.Listen(fd, backlog))
+	return errnoOf(unix.Listen(fd, backlog))
+}
+
+// isFile tells an address with a file from an abstract name or none.
+func isFile(a Addr) bool { return a.IsUnix() && a.Path != "" && a.Path[0] != '@' }
+
+// unlink removes the file that bind has made.
+func unlink(a Addr) {
+	if isFile(a) {
+		_ = unix.Unlink(a.Path)
+	}
 }
 
 func setListenOptions(fd, family int, spec ListenSpec) error {

@@ -28,7 +28,7 @@ func TestV6Only(t *testing.T) {
 		free := false
 		for range 20 {
 			v4 := sys.Addr{AddrPort: netip.AddrPortFrom(netip.IPv4Unspecified(), at.AddrPort.Port())}
-			fd, _, err := kernel.Listen(sys.ListenSpec{Addr: v4})
+			fd, _, err := sys.ListenOn(kernel, sys.ListenSpec{Addr: v4})
 			if err == nil {
 				c.add(fd)
 				free = true
@@ -49,7 +49,7 @@ func TestReusePort(t *testing.T) {
 	for _, reuse := range []bool{false, true} {
 		c := newCloser(t)
 		_, at := listen(t, c, sys.ListenSpec{Addr: tcp("127.0.0.1:0"), ReusePort: reuse})
-		fd, again, err := kernel.Listen(sys.ListenSpec{Addr: at, ReusePort: reuse})
+		fd, again, err := sys.ListenOn(kernel, sys.ListenSpec{Addr: at, ReusePort: reuse})
 		switch {
 		case err == nil:
 			c.add(fd)
@@ -82,7 +82,7 @@ func TestModeOfTheSocketFile(t *testing.T) {
 // A socket without a name has no file that could have a mode.
 func TestModeWithoutAPath(t *testing.T) {
 	before := descriptors(t)
-	fd, _, err := kernel.Listen(sys.ListenSpec{Mode: 0o600})
+	fd, _, err := sys.ListenOn(kernel, sys.ListenSpec{Mode: 0o600})
 	if err == nil {
 		kernel.Close(fd)
 	}
@@ -120,7 +120,7 @@ func TestListenThatFailsLeavesNothing(t *testing.T) {
 	before := descriptors(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			fd, at, err := kernel.Listen(tt.spec)
+			fd, at, err := sys.ListenOn(kernel, tt.spec)
 			if err == nil {
 				kernel.Close(fd)
 				t.Fatalf("listening on %v", at)
