@@ -47,8 +47,9 @@ func (m *Mux) Start() error { return (*engine.Mux)(m).Start() }
 // Run starts the loops and returns when Terminate has ended them.
 func (m *Mux) Run() error { return (*engine.Mux)(m).Run() }
 
-// Terminate ends the loops and waits for that; connections still open are aborted. It
-// returns ErrOnLoop when called on one of the loops.
+// Terminate ends the loops and waits for that; connections still open are aborted. On one
+// of the loops it doesn't wait, for it would be waiting for itself: Run returns when they
+// have ended. A second call changes nothing.
 func (m *Mux) Terminate() error { return (*engine.Mux)(m).Terminate() }
 
 // Post runs f on a loop, after what was posted before; ErrClosed once the loops have

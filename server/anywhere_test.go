@@ -218,14 +218,14 @@ func TestEveryCallFromManyGoroutines(t *testing.T) {
 
 // DESIGN: blocking calls inside a callback return ErrOnLoop at once.
 func TestBlockingCallsInsideCallbacks(t *testing.T) {
-	var mux *conn.Mux
 	var srv *server.Server
 	errs := make(chan error, 4)
 	ready := make(chan struct{})
 	ask := func() {
 		<-ready
 		errs <- srv.Shutdown(t.Context())
-		errs <- mux.Terminate()
+		_, err := srv.Connect(t.Context(), server.Target{Network: "tcp", Address: "127.0.0.1:1"}, nil)
+		errs <- err
 	}
 	rec := newRecorder(echoing())
 	rec.do.established = func(c *conn.Stream) { ask(); c.Read() }
@@ -235,7 +235,7 @@ func TestBlockingCallsInsideCallbacks(t *testing.T) {
 			errs <- srv.Shutdown(t.Context())
 		}
 	}
-	f := start(t, "tcp", rec, loops(t, 2), func(c *server.Config) { mux = c.Mux })
+	f := start(t, "tcp", rec, loops(t, 2))
 	srv = f.srv
 	close(ready)
 	p := f.dial()

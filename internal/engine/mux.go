@@ -82,10 +82,11 @@ func (m *Mux) Run() error {
 }
 
 // Terminate ends the loops, aborting the connections that are left, and returns when
-// they have ended. On a loop it's ErrOnLoop.
+// they have ended; on a loop at once, and Run returns when they have.
 func (m *Mux) Terminate() error {
 	if m.Group.OnLoop() {
-		return ErrOnLoop
+		m.Group.Spawn(func() { _ = m.Group.Stop() })
+		return nil
 	}
 	return m.Group.Stop()
 }

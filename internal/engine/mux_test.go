@@ -55,11 +55,9 @@ func TestMux(t *testing.T) {
 			t.Errorf("Run: %v", err)
 		}
 	}()
-	results := make(chan error)
-	must(t, m.Post(func() { results <- m.Terminate() }))
-	if err := receive(t, results, "a post"); !errors.Is(err, engine.ErrOnLoop) {
-		t.Errorf("Terminate on a loop: %v, want ErrOnLoop", err)
-	}
+	started := make(chan struct{})
+	must(t, m.Post(func() { close(started) }))
+	receive(t, started, "Start")
 	if err := m.Start(); !errors.Is(err, engine.ErrMode) {
 		t.Errorf("a second Start: %v, want ErrMode", err)
 	}
@@ -78,6 +76,20 @@ func TestMux(t *testing.T) {
 	}
 	must(t, m.Terminate())
 	receive(t, ran, "Run")
+	must(t, m.Terminate())
+	if err := m.Post(func() {}); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("Post after Terminate: %v, want ErrClosed", err)
+	}
+}
+
+// IIoMux: Terminate may be called inside a callback, as the seed's server example does.
+func TestTerminateOnALoop(t *testing.T) {
+	m, err := engine.NewMux(engine.MuxConfig{Loops: 2, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	result := make(chan error, 1)
+	must(t, m.Post(func() { result <- m.Terminate() }))
+	must(t, m.Run())
+	must(t, receive(t, result, "Terminate"))
 	must(t, m.Terminate())
 	if err := m.Post(func() {}); !errors.Is(err, engine.ErrClosed) {
 		t.Errorf("Post after Terminate: %v, want ErrClosed", err)
