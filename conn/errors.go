@@ -40,11 +40,15 @@ const (
 	ReasonPeerClosed    = engine.ReasonPeerClosed
 	ReasonUnreferenced  = engine.ReasonUnreferenced
 	ReasonIdle          = engine.ReasonIdle
+	ReasonReadTimeout   = engine.ReasonReadTimeout
 	ReasonDrain         = engine.ReasonDrain
 	ReasonLocalAbort    = engine.ReasonLocalAbort
 	ReasonReset         = engine.ReasonReset
 	ReasonLost          = engine.ReasonLost
 	ReasonRejected      = engine.ReasonRejected
+	ReasonAddress       = engine.ReasonAddress
+	ReasonOpen          = engine.ReasonOpen
+	ReasonRefused       = engine.ReasonRefused
 	ReasonConnect       = engine.ReasonConnect
 	ReasonSession       = engine.ReasonSession
 	ReasonTruncated     = engine.ReasonTruncated

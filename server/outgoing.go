@@ -116,17 +116,12 @@ func (s *Server) Connect(ctx context.Context, t Target, userData any) (*conn.Str
 	case err = <-a.result:
 		if !stop() && err == nil {
 			err = context.Cause(ctx) // it was established, and is being aborted
-			c.Release()
 		}
 	case <-ctx.Done(): // its loop may take its time
 		err = context.Cause(ctx)
-		s.mux.Group.Spawn(func() {
-			if <-a.result == nil {
-				c.Release()
-			}
-		})
 	}
 	if err != nil {
+		c.Release()
 		return nil, fmt.Errorf("server: connect to %s: %w", t.Address, err)
 	}
 	return (*conn.Stream)(c), nil

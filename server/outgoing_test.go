@@ -172,13 +172,17 @@ func TestConnectThatFails(t *testing.T) {
 	}
 	closed := l.Addr().String()
 	_ = l.Close()
-	targets := map[string]server.Target{
-		"refused":      {Network: "tcp", Address: closed},
-		"no file":      {Network: "unix", Address: filepath.Join(t.TempDir(), "nobody")},
-		"no such host": {Network: "tcp", Address: "nobody.invalid:80", Timeout: 5 * time.Second},
+	targets := map[string]struct {
+		server.Target
+		why conn.Reason
+	}{
+		"refused":      {server.Target{Network: "tcp", Address: closed}, conn.ReasonRefused},
+		"no file":      {server.Target{Network: "unix", Address: filepath.Join(t.TempDir(), "nobody")}, conn.ReasonConnect},
+		"no such host": {server.Target{Network: "tcp", Address: "nobody.invalid:80", Timeout: 5 * time.Second}, conn.ReasonAddress},
 	}
-	for name, target := range targets {
+	for name, tt := range targets {
 		t.Run(name, func(t *testing.T) {
+			target := tt.Target
 			d := newDialer()
 			srv := startDialer(t, d)
 			if c, err := srv.Connect(t.Context(), target, "x"); err == nil || c != nil || !strings.Contains(err.Error(), target.Address) {
@@ -203,7 +207,7 @@ func TestConnectThatFails(t *testing.T) {
 			if err := srv.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if n := srv.Stats().Listeners["outgoing"].Closed[conn.ReasonConnect]; n != 2 {
+			if n := srv.Stats().Listeners["outgoing"].Closed[tt.why]; n != 2 {
 				t.Errorf("%d failed connects counted", n)
 			}
 		})

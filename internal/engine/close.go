@@ -11,6 +11,7 @@ import (
 
 var (
 	errWriteTimeout = &timeoutError{"the peer took too little for Timeouts.Write"}
+	errReadTimeout  = &timeoutError{"nothing, or not enough, was received within Timeouts.Read"}
 	errLinger       = &timeoutError{"the peer didn't end its side within Timeouts.Linger"}
 	errAborted      = errors.New("aborted")
 )
@@ -208,11 +209,15 @@ func (c *Conn) closingStepLocked() {
 		}
 		c.closing = closeReads
 	case closeReads:
-		if told && c.reason.servesReads() && (c.read.kind != readNone || c.failing() != nil) {
+		if told && c.reason.servesReads() && c.shard.env.Memory == nil && (c.read.kind != readNone || c.failing() != nil) {
 			c.failReadLocked()
 			return
 		}
 		c.dropReadsLocked()
+		if c.ext != nil && len(c.ext.canceled) > 0 {
+			c.tellCanceledLocked()
+			return
+		}
 		c.closing = closeWrites
 	case closeWrites:
 		if told && (c.out.Segments() > 0 || c.failing() != nil) {

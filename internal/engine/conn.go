@@ -63,6 +63,9 @@ type ext struct {
 	failing  *buffers.Buffer // asked about at the end, not told of yet
 	err      error           // the cause
 	reads    []readOp        // behind Conn.read
+	have     int             // bytes that the oldest Recv has got
+	carry    []byte          // what canceled ones had got, to be read first
+	canceled []readOp        // to be told of
 	done     buffers.Chain
 	posts    []func(*Conn)
 	snapshot int // of posts: how many of them this dispatch runs

@@ -23,7 +23,8 @@ type Dial struct {
 	ServerName string        // for its session
 	Failure    error         // why there's no address
 	Owner      any           // the connection's Owner
-	Hold       bool          // whoever dials has a reference, taken before Established
+	Hold       bool          // whoever dials has a reference from the beginning
+	ID         uint64        // from Group.NextID; 0: its own
 }
 
 // dial is how far an outgoing connection has come.
@@ -32,6 +33,7 @@ type dial struct {
 	next    int   // of Addrs
 	at      Addr  // the one that's being tried
 	err     error // of the last one that failed
+	reason  Reason
 	since   time.Duration
 	known   bool          // the descriptor is registered
 	again   bool          // connect is to be called again
@@ -48,14 +50,20 @@ func (e *Env) Connect(d *Dial) (*Conn, error) {
 	r := e.Mux.Group.Place()
 	c := &Conn{
 		shard: e.shards[r.Index()],
-		id:    r.Group().NextID(),
+		id:    d.ID,
 		fd:    -1,
 		flags: writable | starting | kicked,
 		chunk: initialChunk,
 		flow:  &e.Flow,
 		ext:   &ext{owner: d.Owner, dial: &dial{Dial: d}},
 	}
+	if c.id == 0 {
+		c.id = r.Group().NextID()
+	}
 	c.refs.Store(1)
+	if d.Hold {
+		c.refs.Store(2)
+	}
 	if err := r.Post(c); err != nil {
 		r.AddLoad(-1)
 		return nil, ErrClosed
@@ -84,6 +92,8 @@ func (c *Conn) nextOfConnectLocked() work {
 	switch {
 	case c.reason != ReasonNone:
 		return doClose
+	case len(c.ext.canceled) > 0:
+		return doCanceled
 	case c.flags.has(connectDue):
 		return doConnect
 	case c.ext.deadline.armDue:
@@ -116,7 +126,7 @@ func (c *Conn) lookLocked() {
 	k := c.shard.kernel
 	errno := k.SocketError(int(c.fd))
 	if errno != 0 {
-		c.attemptFailedLocked(errno)
+		c.attemptFailedLocked(reasonOfConnect(errno), errno)
 		return
 	}
 	if _, errno = k.RemoteAddr(int(c.fd)); errno == 0 {
@@ -131,18 +141,18 @@ func (c *Conn) nextAddressLocked() {
 		switch {
 		case d.err != nil:
 		case d.Failure != nil:
-			d.err = d.Failure
+			d.err, d.reason = d.Failure, ReasonAddress
 		default:
-			d.err = errNoAddress
+			d.err, d.reason = errNoAddress, ReasonAddress
 		}
-		c.endLocked(ReasonConnect, "connect", d.err)
+		c.endLocked(d.reason, "connect", d.err)
 		return
 	}
 	d.at = d.Addrs[d.next]
 	d.next++
 	fd, err := c.shard.kernel.Socket(d.at, d.Options)
 	if err != nil {
-		c.attemptFailedLocked(err)
+		c.attemptFailedLocked(ReasonOpen, err)
 		return
 	}
 	c.fd = int32(fd)
@@ -168,12 +178,12 @@ func (c *Conn) tryLocked() {
 		d.retryAt = c.shard.r.Now() + retryAfter
 		c.ext.deadline.armDue = true
 	default:
-		c.attemptFailedLocked(errno)
+		c.attemptFailedLocked(reasonOfConnect(errno), errno)
 		return
 	}
 	if !d.known {
 		if err := c.shard.r.Register(int(c.fd), c); err != nil {
-			c.attemptFailedLocked(err)
+			c.attemptFailedLocked(ReasonOpen, err)
 			return
 		}
 		d.known = true
@@ -184,9 +194,9 @@ func (c *Conn) tryLocked() {
 }
 
 // attemptFailedLocked drops the descriptor; the next address is next.
-func (c *Conn) attemptFailedLocked(err error) {
+func (c *Conn) attemptFailedLocked(r Reason, err error) {
 	d := c.ext.dial
-	d.err, d.known, d.again = err, false, false
+	d.err, d.reason, d.known, d.again = err, r, false, false
 	c.local = nil
 	c.flags.clear(readable | hadPri | hadHup | oobDue | errDue) // they were about this one
 	c.flags.set(connectDue)

@@ -95,6 +95,7 @@ func TestConnectFails(t *testing.T) {
 		make func(k *kit)
 		fail func(k *kit)
 		want []string
+		why  engine.Reason
 		is   error
 	}{
 		{
@@ -103,25 +104,29 @@ func TestConnectFails(t *testing.T) {
 				k.attempt().soError = unix.ECONNREFUSED
 				k.fire(k.attempt(), reactor.Err)
 			},
-			[]string{"created", "connecting 10.0.0.1:1", "connect-failed 10.0.0.1:1: connection refused", "failed connect", "released"},
-			unix.ECONNREFUSED,
+			[]string{"created", "connecting 10.0.0.1:1", "connect-failed 10.0.0.1:1: connection refused", "failed refused", "released"},
+			engine.ReasonRefused, unix.ECONNREFUSED,
+		},
+		{
+			"unreachable", engine.Dial{Addrs: []sys.Addr{target(1)}}, func(k *kit) { k.kernel.connects = []sys.Errno{unix.ENETUNREACH} },
+			nil, nil, engine.ReasonConnect, unix.ENETUNREACH,
 		},
 		{
 			"not found", engine.Dial{Failure: broken}, nil, nil,
-			[]string{"connect-failed @: no such host", "failed connect", "released"}, broken,
+			[]string{"connect-failed @: no such host", "failed address", "released"}, engine.ReasonAddress, broken,
 		},
-		{"no address", engine.Dial{}, nil, nil, nil, nil},
+		{"no address", engine.Dial{}, nil, nil, nil, engine.ReasonAddress, nil},
 		{
 			"no descriptor", engine.Dial{Addrs: []sys.Addr{target(1)}}, func(k *kit) { k.kernel.socketErr = unix.EMFILE }, nil,
-			[]string{"connect-failed 10.0.0.1:1: too many open files", "failed connect", "released"}, unix.EMFILE,
+			[]string{"connect-failed 10.0.0.1:1: too many open files", "failed open", "released"}, engine.ReasonOpen, unix.EMFILE,
 		},
 		{
 			"not registered", engine.Dial{Addrs: []sys.Addr{target(1)}}, func(k *kit) { k.poller.refuse = unix.ENOSPC },
-			func(k *kit) { k.poller.refuse = nil }, nil, unix.ENOSPC,
+			func(k *kit) { k.poller.refuse = nil }, nil, engine.ReasonOpen, unix.ENOSPC,
 		},
 		{
 			"too slow", engine.Dial{Addrs: []sys.Addr{target(1), target(2)}, Timeout: time.Second}, nil,
-			func(k *kit) { k.advance(2 * time.Second) }, nil, os.ErrDeadlineExceeded,
+			func(k *kit) { k.advance(2 * time.Second) }, nil, engine.ReasonConnect, os.ErrDeadlineExceeded,
 		},
 	}
 	for _, tt := range tests {
@@ -138,7 +143,7 @@ func TestConnectFails(t *testing.T) {
 					k.user.want(c, tt.want...)
 				}
 				reason, err := c.Cause()
-				if reason != engine.ReasonConnect || tt.is != nil && !errors.Is(err, tt.is) || c.State() != engine.Released {
+				if reason != tt.why || tt.is != nil && !errors.Is(err, tt.is) || c.State() != engine.Released {
 					t.Errorf("%v for %v: %v", c.State(), reason, err)
 				}
 				if n := k.mux.Group.Stats()[0].Connections; n != 0 {

@@ -82,6 +82,7 @@ func (k Category) String() string {
 type Env struct {
 	Mux       *Mux
 	Consumer  Consumer
+	Memory    MemoryConsumer // with it there's Recv; Read and ReadFull aren't used then
 	Allocator *buffers.Allocator
 	Logger    *slog.Logger // nil: this kind isn't logged
 	Sessions  SessionFactory

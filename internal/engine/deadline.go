@@ -10,17 +10,18 @@ import (
 // duration for none.
 type Timeouts struct {
 	Idle   time.Duration // no byte in either direction; off
+	Read   time.Duration // a read that waits, its last byte included, while output doesn't hold it up; off
 	Write  time.Duration // queued output neither emptied nor shrank by 16 KiB; 30 s
 	Linger time.Duration // from our end of the stream to the peer's, after Shutdown; 5 s
 }
 
-var defaultTimeouts = Timeouts{Idle: -1, Write: 30 * time.Second, Linger: 5 * time.Second}
+var defaultTimeouts = Timeouts{Idle: -1, Read: -1, Write: 30 * time.Second, Linger: 5 * time.Second}
 
 func (t Timeouts) withDefaults(base Timeouts) Timeouts {
 	for _, f := range []struct {
 		d    *time.Duration
 		base time.Duration
-	}{{&t.Idle, base.Idle}, {&t.Write, base.Write}, {&t.Linger, base.Linger}} {
+	}{{&t.Idle, base.Idle}, {&t.Read, base.Read}, {&t.Write, base.Write}, {&t.Linger, base.Linger}} {
 		if *f.d == 0 {
 			*f.d = f.base
 		}
@@ -45,6 +46,8 @@ type deadlines struct {
 	stalled   time.Duration // since when output hasn't got on
 	flushed   int           // bytes since then
 	lingering time.Duration // since our end was sent
+	readSince time.Duration // since when the oldest read waits
+	readOver  bool          // … for too long
 	armDue    bool
 }
 
@@ -61,7 +64,7 @@ func (c *Conn) SetTimeouts(t Timeouts) {
 	own := t.withDefaults(c.shard.env.Timeouts)
 	c.mu.Lock()
 	c.extLocked().deadline.own = &own
-	c.flags.clear(idleTimed | writeTimed | lastTry | lingerTimed)
+	c.flags.clear(idleTimed | writeTimed | lastTry | lingerTimed | readTimed)
 	if own.Idle > 0 && c.state == Open {
 		c.startIdleLocked()
 	}
@@ -120,6 +123,16 @@ func (c *Conn) mustArmLocked() bool {
 	}
 }
 
+// mustTimeReadLocked reports whether a read begins to wait.
+func (c *Conn) mustTimeReadLocked() bool {
+	return c.read.kind != readNone && !c.flags.has(readTimed) && c.timeoutsLocked().Read > 0 && c.readWaitsLocked()
+}
+
+// readWaitsLocked: the oldest read waits for the peer, and for nothing else.
+func (c *Conn) readWaitsLocked() bool {
+	return c.read.kind != readNone && c.state == Open && c.flags&(established|eof) == established && !c.suspendedLocked()
+}
+
 // armLocked begins the deadlines that are due to begin, and sets the timer. On the
 // loop.
 func (c *Conn) armLocked() {
@@ -139,6 +152,10 @@ func (c *Conn) armLocked() {
 		c.flags.set(lingerTimed)
 		d.lingering = now
 	}
+	if limits.Read > 0 && !c.flags.has(readTimed) && c.readWaitsLocked() {
+		c.flags.set(readTimed)
+		d.readSince = now
+	}
 	c.setTimerLocked(now)
 }
 
@@ -154,6 +171,7 @@ func (c *Conn) setTimerLocked(now time.Duration) {
 	sooner(idleTimed, d.idleSince, limits.Idle)
 	sooner(writeTimed, d.stalled, limits.Write)
 	sooner(lingerTimed, d.lingering, limits.Linger)
+	sooner(readTimed, d.readSince, limits.Read)
 	if c.state == Connecting {
 		next, found = c.ext.dial.dueLocked(now)
 	}
@@ -191,6 +209,10 @@ func (c *Conn) OnTimer(*reactor.Timer) {
 	case c.state == Open && over(idleTimed, d.idleSince, limits.Idle):
 		c.flags.clear(idleTimed)
 		c.drainLocked(ReasonIdle)
+	case over(readTimed, d.readSince, limits.Read):
+		c.flags.clear(readTimed)
+		d.readOver = c.readWaitsLocked() // if output holds it up, it counts anew after that
+		d.armDue = true
 	default:
 		c.setTimerLocked(now)
 	}

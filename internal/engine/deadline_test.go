@@ -367,3 +367,107 @@ func TestEchoNeedsNoTimer(t *testing.T) {
 		}
 	})
 }
+
+// DESIGN, How a read ends: a read deadline is a read error that may be survived. It's the
+// time that a read waits for its last byte: a drip doesn't move it.
+func TestReadTimeout(t *testing.T) {
+	const limit = 5 * time.Second
+	drip := func(k *kit, s *socket) {
+		for range 4 {
+			k.advance(time.Second)
+			k.deliver(s, "x")
+		}
+	}
+	late := "may-continue receiving 0: nothing, or not enough, was received within Timeouts.Read"
+	tests := map[string]struct {
+		ask     func(k *kit, c *engine.Conn)
+		before  func(k *kit, s *socket)
+		survive bool
+		want    []string
+	}{
+		"a Read": {ask: func(_ *kit, c *engine.Conn) { must(t, c.Read()) }, want: []string{late, late, "closed"}},
+		"a Read that's answered": {
+			ask:    func(_ *kit, c *engine.Conn) { must(t, c.Read()) },
+			before: func(k *kit, s *socket) { k.advance(4 * time.Second); k.deliver(s, "x") },
+			want:   []string{"read 1"},
+		},
+		"nothing asked for": {ask: func(*kit, *engine.Conn) {}},
+		"a drip": {
+			ask: func(_ *kit, c *engine.Conn) { must(t, c.ReadFull(5)) }, before: drip,
+			want: []string{late, late, "closed"},
+		},
+		"survived": {
+			ask: func(_ *kit, c *engine.Conn) { must(t, c.ReadFull(5)) }, before: drip, survive: true, want: []string{late},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			drive(t, timeouts(engine.Timeouts{Read: limit}), func(k *kit) {
+				k.user.mayContinue = func(err error) bool {
+					if !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("the error is %v, which isn't a deadline's", err)
+					}
+					return tt.survive
+				}
+				s, c := k.connect()
+				since := k.clock.now
+				tt.ask(k, c)
+				k.settle()
+				if tt.before != nil {
+					tt.before(k, s)
+				}
+				got := len(k.user.log(c))
+				k.advance(since + limit - tick/2 - k.clock.now)
+				if len(k.user.log(c)) != got {
+					t.Errorf("before its time: %s", brief(k.user.log(c)))
+				}
+				k.advance(tick)
+				if reason, _ := c.Cause(); (reason == engine.ReasonReadTimeout) != (len(tt.want) == 3) {
+					t.Errorf("ended for %v", reason)
+				}
+				if n := len(k.user.log(c)); n != min(len(tt.want), 2) {
+					t.Errorf("got: %s", brief(k.user.log(c)))
+				}
+				if len(tt.want) == 3 && !s.finSent {
+					t.Error("it isn't a graceful end")
+				}
+			})
+		})
+	}
+}
+
+// What waits for our own output doesn't wait for the peer.
+func TestReadTimeoutWhileGated(t *testing.T) {
+	drive(t, timeouts(engine.Timeouts{Read: time.Second, Write: time.Minute}), func(k *kit) {
+		s, c := k.connect()
+		c.SetReadGate(c)
+		s.room = 0
+		must(t, c.Send(make([]byte, 100<<10)))
+		must(t, c.Read())
+		k.settle()
+		k.advance(10 * time.Second)
+		if n := len(k.user.log(c)); n != 1 { // blocked
+			t.Errorf("got: %s", brief(k.user.log(c)))
+		}
+		s.room = math.MaxInt
+		k.fire(s, reactor.Out)
+		k.user.forget(c)
+		k.wantEnd(c, k.clock.now, time.Second, engine.ReasonReadTimeout)
+	})
+}
+
+// In the ISocket view the Recv is canceled.
+func TestReadTimeoutOfRecv(t *testing.T) {
+	s := timeouts(engine.Timeouts{Read: time.Second})
+	s.memory = true
+	drive(t, s, func(k *kit) {
+		_, c := k.connect()
+		must(t, c.Recv(make([]byte, 5), false))
+		k.settle()
+		k.advance(time.Second + tick)
+		k.user.want(c, "canceled 5")
+		if reason, _ := c.Cause(); reason != engine.ReasonReadTimeout {
+			t.Errorf("ended for %v", reason)
+		}
+	})
+}

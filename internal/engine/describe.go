@@ -38,7 +38,7 @@ var flagNames = [...]string{
 	"eof", "eofTold", "finWanted", "finSent", "probed",
 	"dispatching", "connectDue", "kicked", "posted", "hearFirst",
 	"inbound", "starting", "established", "inRead", "gated", "blocked", "refused", "readFailed", "writeFailed", "aborted",
-	"idleTimed", "writeTimed", "lastTry", "lingerTimed", "moved",
+	"idleTimed", "writeTimed", "lastTry", "lingerTimed", "readTimed", "moved",
 }
 
 func (f flags) String() string {
@@ -53,7 +53,7 @@ func (f flags) String() string {
 
 var workNames = [...]string{
 	"nothing", "open", "connect", "ask for the error", "posts", "out-of-band byte", "tell of a write", "session",
-	"establish", "flush", "read", "cut a read", "tell of the end", "probe", "discard", "send the end",
+	"establish", "flush", "read", "tell of a canceled read", "expire a read", "cut a read", "tell of the end", "probe", "discard", "send the end",
 	"tell that it's blocked", "tell that it's ready", "ungate", "unhold", "arm", "timers", "shut down", "close",
 	"tell of the close", "release",
 }

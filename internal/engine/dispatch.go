@@ -22,6 +22,8 @@ const (
 	doEstablish      // the session's handshake is over
 	doFlush          // send
 	doRead           // serve the oldest read
+	doCanceled       // tell of a canceled read
+	doExpire         // the oldest read has waited for too long
 	doCut            // the end came in the middle of a ReadFull
 	doEOF            // tell of the peer's end
 	doProbe          // look whether the peer's end is next
@@ -261,7 +263,7 @@ func (c *Conn) nextLocked() work {
 	if w := c.nextOfFlowLocked(); w != nothing {
 		return w
 	}
-	if c.mustArmLocked() {
+	if c.mustArmLocked() || !mayRead && c.mustTimeReadLocked() {
 		return doArm
 	}
 	if mayRead {
@@ -305,7 +307,7 @@ func (c *Conn) nextOfInputLocked() work {
 	f := c.flags
 	session := c.ext != nil && c.ext.session != nil
 	switch {
-	case f.has(eof|established) && !f.has(eofTold) && !c.hasPlaintextLocked():
+	case f.has(eof|established) && !f.has(eofTold) && !c.hasUnreadLocked():
 		if c.partial != nil && c.partial.Len() > 0 {
 			return doCut
 		}
@@ -326,6 +328,12 @@ func (c *Conn) nextOfExtLocked() work {
 	if x.done.Segments() > 0 {
 		return doWritten
 	}
+	if len(x.canceled) > 0 {
+		return doCanceled
+	}
+	if x.deadline.readOver {
+		return doExpire
+	}
 	if x.unheld != nil {
 		return doUnhold
 	}
@@ -345,7 +353,7 @@ func (c *Conn) nextOfEndLocked() work {
 	if c.hasOutputLocked() {
 		return nothing
 	}
-	if c.flags.has(eof|finSent) && !c.hasPlaintextLocked() { // both halves are closed and flushed
+	if c.flags.has(eof|finSent) && !c.hasUnreadLocked() { // both halves are closed and flushed
 		switch {
 		case !c.hasPostsLocked():
 			return doClose
@@ -398,6 +406,10 @@ func (c *Conn) do(w work, t *turn) {
 		c.flushLocked(t)
 	case doRead:
 		c.serveReadLocked(t)
+	case doCanceled:
+		c.tellCanceledLocked()
+	case doExpire:
+		c.expireReadLocked()
 	case doCut:
 		c.cutReadLocked()
 	case doEOF:

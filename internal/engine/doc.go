@@ -40,7 +40,7 @@
 //
 // # Reading order
 //
-// consumer.go, conn.go, state.go, dispatch.go, open.go, read.go, write.go, close.go,
-// flow.go, deadline.go, oob.go, session.go, accept.go, connect.go; then what stands by
+// consumer.go, conn.go, state.go, dispatch.go, open.go, read.go, recv.go, write.go,
+// close.go, flow.go, deadline.go, oob.go, session.go, accept.go, connect.go; then what stands by
 // itself: timer.go, slots.go, rawconn.go, registry.go, describe.go.
 package engine

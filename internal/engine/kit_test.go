@@ -103,6 +103,7 @@ func (broken) Wait(func(int, reactor.Events) bool) error { return errors.New("br
 type setup struct {
 	env       *engine.Env // nil: the zero value
 	budget    int
+	memory    bool // with Recv
 	noPlace   bool // the acceptor is refused its first place
 	deadLoop  bool // there's a second loop, which has failed
 	placement reactor.Placement
@@ -166,6 +167,9 @@ func drive(t testing.TB, s setup, body func(k *kit)) {
 	}
 	k.env.Mux, k.env.Consumer, k.env.Allocator = mux, k.user, buffers.New(s.buffers)
 	k.env.Origin = "test"
+	if s.memory {
+		k.env.Memory = k.user
+	}
 	k.env.InitShards()
 	must(t, mux.Start())
 	k.poller.body = func() {

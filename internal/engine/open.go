@@ -44,9 +44,6 @@ func (c *Conn) openedLocked() {
 
 func (c *Conn) establishLocked() {
 	c.flags.set(established)
-	if c.ext != nil && c.ext.dial != nil && c.ext.dial.Hold {
-		c.refs.Add(1)
-	}
 	c.leave()
 	c.log(slog.LevelDebug, "connection established", nil)
 	c.shard.env.Consumer.Established(c)

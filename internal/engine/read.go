@@ -10,8 +10,9 @@ import (
 
 // readOp is a read that was asked for.
 type readOp struct {
+	mem  *byte // readMemory, readSome: where the bytes go
+	need int32 // all but readChunk: how many
 	kind readKind
-	need int32 // readFull: bytes
 }
 
 type readKind uint8
@@ -20,6 +21,8 @@ const (
 	readNone readKind = iota
 	readChunk
 	readFull
+	readMemory // Recv
+	readSome   // Recv, partial
 )
 
 // Read asks for whatever comes next: one pooled chunk of at least one byte. The
@@ -64,10 +67,10 @@ func (c *Conn) mayAskReadLocked(op readOp) error {
 			return err
 		}
 	}
-	if c.flags.has(eofTold) || c.flags.has(eof) && !c.hasPlaintextLocked() {
+	if c.flags.has(eofTold) || c.flags.has(eof) && !c.hasUnreadLocked() {
 		return ErrReadClosed
 	}
-	if int(op.need) > c.flow.MaxRead {
+	if op.kind == readFull && int(op.need) > c.flow.MaxRead {
 		return ErrTooLarge
 	}
 	return nil
@@ -76,7 +79,13 @@ func (c *Conn) mayAskReadLocked(op readOp) error {
 // answeredLocked takes the oldest read off.
 func (c *Conn) answeredLocked() {
 	c.read = readOp{}
-	if x := c.ext; x != nil && len(x.reads) > 0 {
+	c.flags.clear(readTimed)
+	x := c.ext
+	if x == nil {
+		return
+	}
+	x.deadline.readOver = false
+	if len(x.reads) > 0 {
 		c.read = x.reads[0]
 		x.reads = x.reads[1:]
 		if len(x.reads) == 0 {
@@ -85,11 +94,19 @@ func (c *Conn) answeredLocked() {
 	}
 }
 
-// dropReadsLocked forgets all reads and what they have so far.
+// dropReadsLocked forgets all reads and what they have so far; whoever gave memory of
+// his own is told.
 func (c *Conn) dropReadsLocked() {
+	if c.shard.env.Memory != nil {
+		c.cancelReadsLocked()
+		c.ext.carry = nil
+		return
+	}
 	c.read = readOp{}
+	c.flags.clear(readTimed)
 	if c.ext != nil {
 		c.ext.reads = nil
+		c.ext.deadline.readOver = false
 	}
 	if c.partial != nil {
 		c.partial.Release()
@@ -105,7 +122,7 @@ func (c *Conn) canReadLocked() bool {
 	switch c.read.kind {
 	case readNone:
 		return false
-	case readFull:
+	case readFull, readMemory, readSome:
 		if c.read.need == 0 {
 			return c.flags.has(established)
 		}
@@ -114,25 +131,30 @@ func (c *Conn) canReadLocked() bool {
 	if c.state != Open || !c.flags.has(established) {
 		return false
 	}
-	if c.ext != nil && c.ext.session != nil {
-		return c.hasPlaintextLocked() && !c.suspendedLocked()
+	if x := c.ext; x != nil && (x.session != nil || len(x.carry) > 0) {
+		return c.hasUnreadLocked() && !c.suspendedLocked()
 	}
 	return c.flags&(readable|eof) == readable && !c.suspendedLocked()
 }
 
 // serveReadLocked serves the oldest read, or learns that it can't be served now.
 func (c *Conn) serveReadLocked(t *turn) {
-	switch {
-	case c.read.kind == readFull:
-		c.serveFullLocked(t)
-	case c.ext != nil && c.ext.session != nil:
-		c.deliverLocked(c.ext.session.plain.PopData(c.shard.cache))
-	default:
+	switch c.read.kind {
+	case readNone:
+	case readChunk:
 		c.serveChunkLocked(t)
+	case readFull:
+		c.serveFullLocked(t)
+	case readMemory, readSome:
+		c.serveMemoryLocked(t)
 	}
 }
 
 func (c *Conn) serveChunkLocked(t *turn) {
+	if c.ext != nil && c.ext.session != nil {
+		c.deliverLocked(c.ext.session.plain.PopData(c.shard.cache))
+		return
+	}
 	size := 1 << c.chunk
 	b := c.shard.cache.Get(size)
 	n := c.receiveLocked(b.Reserve(size), t)
@@ -265,21 +287,43 @@ func (c *Conn) probeLocked() {
 
 // cutReadLocked: the end came in the middle of a ReadFull.
 func (c *Conn) cutReadLocked() {
+	if !c.disappointLocked(errUnexpectedEOF) {
+		c.flags.set(readFailed)
+	}
+}
+
+// expireReadLocked: the oldest read has waited for too long.
+func (c *Conn) expireReadLocked() {
+	if c.shard.env.Memory == nil && c.disappointLocked(errReadTimeout) {
+		return
+	}
+	if c.state == Open && c.reason.clean() {
+		c.drainLocked(ReasonReadTimeout)
+	}
+}
+
+// disappointLocked answers the oldest read with what it has and an error, and reports
+// whether the connection is to go on nevertheless.
+func (c *Conn) disappointLocked(err error) (survives bool) {
 	s := c.shard
 	b := c.partial
+	if b == nil {
+		b = s.cache.Get(0)
+	}
 	c.partial = nil
 	c.answeredLocked()
 	s.handOut(b)
 	c.leave()
-	survives := s.env.Consumer.MayContinue(c, b, errUnexpectedEOF, Receiving)
+	survives = s.env.Consumer.MayContinue(c, b, err, Receiving)
 	if !survives {
-		s.env.Consumer.ReadError(c, b, errUnexpectedEOF)
+		s.env.Consumer.ReadError(c, b, err)
 	}
 	c.enter()
 	s.takeBack()
-	if !survives {
-		c.flags.set(readFailed)
+	if c.ext != nil {
+		c.holdGateLocked()
 	}
+	return survives
 }
 
 // tellEOFLocked tells of the peer's end, which answers all reads.

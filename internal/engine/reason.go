@@ -26,12 +26,16 @@ const (
 	ReasonPeerClosed           // the peer ended its side and nothing was left to do
 	ReasonUnreferenced         // nothing pending and nobody held it
 	ReasonIdle                 // no byte moved for Timeouts.Idle
+	ReasonReadTimeout          // a read waited for Timeouts.Read
 	ReasonDrain                // shut down by the server's drain
 	ReasonLocalAbort           // Abort was called
 	ReasonReset                // the peer reset it, or closed it while we were sending
 	ReasonLost                 // the network or the kernel gave it up
 	ReasonRejected             // never established: refused by a limit or by the kernel
-	ReasonConnect              // outgoing, and no address has accepted it
+	ReasonAddress              // outgoing, and there's no valid address to connect to
+	ReasonOpen                 // outgoing, and no socket could be made
+	ReasonConnect              // outgoing, and no address has answered
+	ReasonRefused              // outgoing, and the last address that was tried has refused it
 	ReasonSession              // the session (TLS, say) failed
 	ReasonTruncated            // the stream ended without the session's end
 	ReasonWriteTimeout         // the peer took too little for Timeouts.Write
@@ -45,8 +49,8 @@ const (
 const Reasons = int(reasonCount)
 
 var reasonNames = [Reasons]string{
-	"none", "local_shutdown", "peer_closed", "unreferenced", "idle", "drain", "local_abort",
-	"reset", "lost", "rejected", "connect", "session", "truncated", "write_timeout", "linger", "panic",
+	"none", "local_shutdown", "peer_closed", "unreferenced", "idle", "read_timeout", "drain", "local_abort",
+	"reset", "lost", "rejected", "address", "open", "connect", "refused", "session", "truncated", "write_timeout", "linger", "panic",
 	"drain_abort",
 }
 
@@ -103,6 +107,14 @@ func reasonOf(errno sys.Errno) Reason {
 	default:
 		return ReasonLost
 	}
+}
+
+// reasonOfConnect sorts the failure to connect to an address.
+func reasonOfConnect(err error) Reason {
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return ReasonRefused
+	}
+	return ReasonConnect
 }
 
 // errUnexpectedEOF is what a ReadFull that the end cut short gets.

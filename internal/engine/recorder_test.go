@@ -38,6 +38,7 @@ type recorder struct {
 	closed      func(*engine.Conn)
 	released    func(*engine.Conn)
 	connecting  func(*engine.Conn)
+	received    func(*engine.Conn, []byte, int)
 }
 
 func newRecorder(t testing.TB) *recorder {
@@ -189,6 +190,16 @@ func (u *recorder) Released(c *engine.Conn) {
 	defer u.enter(c, "released")()
 	call(u.released, c)
 }
+
+// Received and Canceled implement engine.MemoryConsumer.
+func (u *recorder) Received(c *engine.Conn, p []byte, n int) {
+	defer u.enter(c, "received %d of %d", n, len(p))()
+	if u.received != nil {
+		u.received(c, p, n)
+	}
+}
+
+func (u *recorder) Canceled(c *engine.Conn, p []byte) { defer u.enter(c, "canceled %d", len(p))() }
 
 // log is what c has called the recorder for, after the beginning that all have.
 func (u *recorder) log(c *engine.Conn) []string {

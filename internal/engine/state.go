@@ -83,7 +83,8 @@ const (
 	writeTimed // ext has a write deadline for the present output
 	lastTry    // the write deadline is over; the next EAGAIN ends it
 	lingerTimed
-	moved // bytes moved since the drain looked
+	readTimed // ext has a deadline for the oldest read
+	moved     // bytes moved since the drain looked
 )
 
 func (f *flags) set(bits flags)     { *f |= bits }

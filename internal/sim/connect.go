@@ -25,7 +25,7 @@ func (w *World) Host(at sys.Addr, h Host) { w.Kernel.hosts[at] = h }
 // Socket implements sys.Kernel.
 func (k *Kernel) Socket(to sys.Addr, _ sys.Options) (int, error) {
 	k.w.Yield()
-	if k.broken() {
+	if k.w.enter(); k.w.Chance(10 * k.w.Faults.Call) {
 		return -1, fmt.Errorf("socket: %w", unix.ENOBUFS)
 	}
 	k.made++

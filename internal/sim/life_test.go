@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -167,9 +168,13 @@ func (p *program) OnReadCompletionErrorMayNotBeFatalConnectionError(c *conn.Stre
 	l := p.life(c)
 	defer l.enter("OnReadCompletionErrorMayNot…").leave()
 	live := p.w.IntN(2) == 0
-	if live && errors.Is(err, io.ErrUnexpectedEOF) {
+	if live && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)) {
 		l.answer()
 		l.receive(b)
+		l.echo(b)
+		if len(l.stash) == 0 {
+			l.ask()
+		}
 	}
 	return live
 }
@@ -600,7 +605,8 @@ func (l *life) checkEnd() {
 		return
 	}
 	fromPeer := l.reason == conn.ReasonReset || l.reason == conn.ReasonLost
-	cancelled := l.shut || l.p.plan.timeouts.Idle > 0 || l.p.stopping
+	timed := l.p.plan.timeouts.Idle > 0 || l.p.plan.timeouts.Read > 0
+	cancelled := l.shut || timed || l.p.stopping
 	if fromPeer && !cancelled && l.outstanding() > 0 {
 		fail("%d reads were asked for, %d answered", l.asked, l.answered)
 	}

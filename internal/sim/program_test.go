@@ -69,6 +69,7 @@ func newPlan(w *sim.World) plan {
 			conn.Flow{High: small, Low: small / 2, MaxPending: 20_000}),
 		timeouts: conn.Timeouts{
 			Idle:   pick(w, 0, 0, time.Second, 20*time.Second),
+			Read:   pick(w, 0, 0, 0, 300*time.Millisecond, 2*time.Second),
 			Write:  pick(w, time.Second, 4*time.Second, 10*time.Second),
 			Linger: pick(w, 100*time.Millisecond, 5*time.Second),
 		},
