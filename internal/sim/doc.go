@@ -11,9 +11,9 @@
 // server, unchanged. It comes here through its seams: sys.Kernel, reactor.Poller,
 // reactor.Clock, reactor.Config.Spawn and, for goroutines that wait for one another, the
 // lock of internal/lock. At each call of a seam, and before each lock, the caller may have
-// to stop and let another go on. A world runs in a bubble of testing/synctest, so that goroutines that
-// stop by other means (channels, timers) are noticed too; such a one, woken by another,
-// stops at its next seam until its turn comes.
+// to stop and let another go on. A world runs in a bubble of testing/synctest, so that
+// goroutines that stop by other means (channels, timers) are noticed too; such a one, woken
+// by another, stops at its next seam until its turn comes.
 //
 // Invariants: only the goroutine whose turn it is uses the world; a use of a descriptor
 // that isn't open, a close of one that's registered, and the like, are failures of the
@@ -28,7 +28,6 @@
 //
 // Reading order: world.go (whose turn it is), stream.go (one end of a connection),
 // kernel.go, connect.go and poller.go (the seams), clock.go, peer.go (the other end),
-// trace.go; of
-// the tests program_test.go, life_test.go (what must hold), client_test.go,
+// trace.go; of the tests program_test.go, life_test.go (what must hold), client_test.go,
 // random_test.go; story_test.go and testdata/stories are lives with a script.
 package sim
