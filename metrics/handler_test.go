@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/metrics"
 	"github.com/sluice-net/sluice/server"
 )
@@ -49,10 +50,7 @@ func TestLint(t *testing.T) {
 
 // TestPromtool has Prometheus's own tool read a scrape, go_* and process_* included.
 func TestPromtool(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		lackingTool(t, "promtool")
-	}
+	promtool := testenv.Tool(t, "promtool")
 	h := metrics.Handler(metrics.Options{Collector: collectorFor(t, busy(t)), Logger: failing(t)})
 	status, body := ask(t, h, "/metrics")
 	if status != http.StatusOK {

@@ -300,13 +300,3 @@ func (f figures) must(t testing.TB, want figures) {
 		}
 	}
 }
-
-// lackingTool skips a test that needs something of the system, but fails it where
-// nothing may be skipped.
-func lackingTool(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("SLUICE_CI") == "1" {
-		t.Fatalf("%s is missing, and SLUICE_CI=1 is set", what)
-	}
-	t.Skipf("%s is missing", what)
-}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/server"
 )
 
@@ -32,8 +33,7 @@ func TestAddresses(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			if strings.Contains(tc.dial, ":") && !hasIPv6() {
-				t.Log("no IPv6 here: nothing to see")
-				return
+				testenv.Missing(t, "IPv6")
 			}
 			rec := newRecorder(echoing())
 			rec.do.established = func(c *conn.Stream) { c.AddRef(); c.Read() }

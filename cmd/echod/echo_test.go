@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // payload is n bytes of which no part looks like another.
@@ -71,7 +73,7 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-func socat(t *testing.T) string { return requireTool(t, "socat") }
+func socat(t *testing.T) string { return testenv.Tool(t, "socat") }
 
 // TestHalfClose is the same by hand, with several connections at a time.
 func TestHalfClose(t *testing.T) {

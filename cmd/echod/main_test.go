@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -43,33 +45,13 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, build.Run()
 })
 
-// lackingTool skips a test that needs something of the system, but fails it where
-// nothing may be skipped.
-func lackingTool(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("SLUICE_CI") == "1" {
-		t.Fatalf("%s is missing, and SLUICE_CI=1 is set", what)
-	}
-	t.Skipf("%s is missing", what)
-}
-
-// requireTool returns the path of a program.
-func requireTool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		lackingTool(t, name)
-	}
-	return path
-}
-
 // requireNetcat returns the path of the netcat that knows -N; there are others.
 func requireNetcat(t *testing.T) string {
 	t.Helper()
-	path := requireTool(t, "nc")
+	path := testenv.Tool(t, "nc")
 	help, _ := exec.Command(path, "-h").CombinedOutput()
 	if !strings.Contains(string(help), "-N") {
-		lackingTool(t, "OpenBSD's netcat")
+		testenv.Missing(t, "OpenBSD's netcat")
 	}
 	return path
 }

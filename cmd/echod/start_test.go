@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // mustFail holds what every failure to start has in common: exit code 1, one line that
@@ -105,7 +107,7 @@ func TestTooManyReactors(t *testing.T) {
 	t.Parallel()
 	cmd := command(t, map[string]string{"ECHOD_LOG_FORMAT": "text"})
 	cmd.Args = []string{"sh", "-c", `ulimit -n 64 && exec "$0" --reactors 100`, cmd.Path}
-	cmd.Path = requireTool(t, "sh")
+	cmd.Path = testenv.Tool(t, "sh")
 	mustFail(t, spawnCommand(t, cmd), "--reactors 100: ", "too many open files", "choose fewer", "ulimit -n")
 }
 

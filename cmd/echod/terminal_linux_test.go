@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // openTerminal makes a terminal: what is written to tty comes out of screen.
@@ -17,7 +19,7 @@ func openTerminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		lackingTool(t, "/dev/ptmx")
+		testenv.Missing(t, "/dev/ptmx")
 	}
 	t.Cleanup(func() { screen.Close() })
 	number := 0
@@ -35,7 +37,7 @@ func openTerminal(t *testing.T) (screen, tty *os.File) {
 	}
 	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		lackingTool(t, "/dev/pts")
+		testenv.Missing(t, "/dev/pts")
 	}
 	t.Cleanup(func() { tty.Close() })
 	return screen, tty

@@ -76,6 +76,9 @@ var layers = []layer{
 	{"internal/mutants", nil,
 		"it edits sources and runs tests; it has nothing to do with what they do"},
 
+	{"internal/testenv", nil,
+		"it looks at the machine and not at the framework, so that the tests of every package can ask it; only they may"},
+
 	{"internal/layers", nil,
 		"the referee doesn't play"},
 }

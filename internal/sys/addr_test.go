@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/internal/sys"
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 var _ net.Addr = sys.Addr{}
@@ -154,7 +155,7 @@ func TestAddressesOfTCP(t *testing.T) {
 func TestZoneOfAConnection(t *testing.T) {
 	host, ok := linkLocal(t)
 	if !ok {
-		t.Skip("no interface here has a link-local address")
+		testenv.Missing(t, "an interface with a link-local address")
 	}
 	c := newCloser(t)
 	l, at := listen(t, c, sys.ListenSpec{Addr: sys.Addr{AddrPort: netip.AddrPortFrom(host, 0)}})

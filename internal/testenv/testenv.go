@@ -1,0 +1,27 @@
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Tool returns the path of a program. Without it the test ends, as by Missing.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Missing(t, name)
+	}
+	return path
+}
+
+// Missing ends a test for want of something: it's skipped, or, with SLUICE_CI=1 in the
+// environment, has failed.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("SLUICE_CI") == "1" {
+		t.Fatalf("%s is missing, and SLUICE_CI=1 is set", what)
+	}
+	t.Skipf("%s is missing", what)
+}
