@@ -257,9 +257,6 @@ func FuzzConn(f *testing.F) {
 	f.Add([]byte{8, 9, 9, 0, 4, 1, 1, 0, 0}, true)
 	f.Add([]byte{0, 100, 8, 2, 1, 14, 0, 0, 11, 200, 3, 1, 23, 0, 1, 2}, false)
 	f.Fuzz(func(t *testing.T, ops []byte, track bool) {
-		if len(ops) > 2000 {
-			t.Skip("long enough")
-		}
-		runSequence(t, ops, track)
+		runSequence(t, ops[:min(len(ops), 2000)], track)
 	})
 }

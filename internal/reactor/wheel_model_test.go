@@ -184,9 +184,6 @@ func FuzzWheel(f *testing.F) {
 	f.Add([]byte{0, 1, 24, 0, 0, 2, 20, 9, 6, 255, 3, 1, 4, 24, 0})
 	f.Add([]byte{0, 1, 22, 200, 7, 255, 0, 2, 8, 3, 6, 90, 5, 23, 1})
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		if len(ops) > 4096 {
-			t.Skip("long enough")
-		}
-		runModel(t, ops)
+		runModel(t, ops[:min(len(ops), 4096)])
 	})
 }
