@@ -63,10 +63,10 @@ const (
 
 // LogCategories is a set of socket kinds whose connections' log can be switched off
 // (the seeds' LOG_TCP and LOG_LDS).
-type LogCategories uint8
+type LogCategories = engine.Categories
 
 // The categories.
 const (
-	LogTCP LogCategories = 1 << iota
-	LogUnix
+	LogTCP  LogCategories = 1 << engine.CategoryTCP
+	LogUnix LogCategories = 1 << engine.CategoryUnix
 )

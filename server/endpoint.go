@@ -95,33 +95,28 @@ func (e *endpoint) closeSockets(k sys.Kernel) {
 // prepare makes what the connections share.
 func (e *endpoint) prepare(mux *engine.Mux) {
 	local := e.bound[0]
-	category := engine.CategoryTCP
-	muted := conn.LogTCP
-	if local.IsUnix() {
-		category, muted = engine.CategoryUnix, conn.LogUnix
-	}
-	e.prepareEnv(mux, muted)
+	e.prepareEnv(mux)
 	e.env.Sessions = e.l.Sessions
-	e.env.Category = category
+	if local.IsUnix() {
+		e.env.Category = engine.CategoryUnix
+	}
 	e.env.Local = local
 	e.env.Wildcard = !local.IsUnix() && local.AddrPort.Addr().IsUnspecified()
 }
 
 // prepareEnv makes what doesn't depend on an address.
-func (e *endpoint) prepareEnv(mux *engine.Mux, muted conn.LogCategories) {
+func (e *endpoint) prepareEnv(mux *engine.Mux) {
 	e.env = &engine.Env{
 		Mux:       mux,
 		Consumer:  e,
 		Allocator: e.s.allocator,
 		Logger:    e.s.log,
+		Muted:     e.s.config.Mute,
 		Origin:    e.l.Name,
 		Flow:      e.s.config.Flow,
 		Timeouts:  e.s.config.Timeouts,
 		Track:     e.wcb != nil,
 		Debug:     e.s.config.Debug,
-	}
-	if e.s.config.Mute&muted != 0 {
-		e.env.Logger = nil
 	}
 	e.env.InitShards()
 }

@@ -85,6 +85,46 @@ func TestLogCategories(t *testing.T) {
 	}
 }
 
+// seed-contract.md: LOG_TCP, LOG_LDS, switchable. Whether an outgoing connection is of one or
+// the other is known only when it is made.
+func TestLogCategoriesOfOutgoing(t *testing.T) {
+	cases := []struct {
+		mute conn.LogCategories
+		want string
+	}{
+		{0, "tcp unix"}, {conn.LogTCP, "unix"}, {conn.LogUnix, "tcp"}, {conn.LogTCP | conn.LogUnix, ""},
+	}
+	for _, tc := range cases {
+		t.Run(tc.want, func(t *testing.T) {
+			l, d := &debugLog{}, newDialer()
+			srv := startDialer(t, d, func(c *server.Config) { c.Logger, c.Mute = slog.New(l), tc.mute })
+			var log []string
+			for _, network := range []string{"tcp", "unix"} {
+				c, err := srv.Connect(t.Context(), server.Target{Network: network, Address: echoServer(t, network)}, network)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Shutdown(); err != nil {
+					t.Error(err)
+				}
+				c.Release()
+				log = append(log, "created", "before "+network, "established", "closed local_shutdown", "released")
+				d.wait(t, log...)
+			}
+			var kinds []string
+			for _, line := range l.lines {
+				var kind string
+				if _, err := fmt.Sscanf(line, "connection closed category=%s listener=outgoing reason=local_shutdown", &kind); err == nil {
+					kinds = append(kinds, kind)
+				}
+			}
+			if got := strings.Join(kinds, " "); got != tc.want {
+				t.Errorf("logged %v", l.lines)
+			}
+		})
+	}
+}
+
 // DESIGN: bytes are application bytes, and those moved off the loop count; nothing is
 // forgotten at the end.
 func TestStatisticsAreExact(t *testing.T) {

@@ -80,7 +80,7 @@ func (t *Target) resolve(ctx context.Context) ([]conn.Addr, error) {
 func newOutgoing(s *Server) *endpoint {
 	e := &endpoint{s: s, l: Listener{Name: reservedName}, cb: s.config.Callback}
 	e.wcb, _ = s.config.Callback.(WriteCallback)
-	e.prepareEnv(s.mux, conn.LogTCP|conn.LogUnix)
+	e.prepareEnv(s.mux)
 	e.env.Wildcard = true
 	return e
 }

@@ -80,10 +80,14 @@ func (d *dialer) OnConnectionClosure(_ *conn.Stream, r conn.Reason) { d.note("cl
 func (d *dialer) OnSocketReleased(*conn.UserData)                   { d.note("released") }
 
 // startDialer starts a server without listeners, which is legal.
-func startDialer(t *testing.T, d *dialer) *server.Server {
+func startDialer(t *testing.T, d *dialer, change ...func(*server.Config)) *server.Server {
 	t.Helper()
 	watchForLeaks(t)
-	srv, err := server.New(server.Config{Callback: d, Debug: true})
+	c := server.Config{Callback: d, Debug: true}
+	for _, f := range change {
+		f(&c)
+	}
+	srv, err := server.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

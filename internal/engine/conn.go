@@ -266,7 +266,7 @@ func (c *Conn) PeerCredentials() (sys.Credentials, error) {
 	return c.shard.kernel.PeerCredentials(int(c.fd))
 }
 
-// log writes to the connection's category, if that is on. Attributes are made only
+// log writes to the connection's category, unless that is muted. Attributes are made only
 // then. A log handler is user code: no lock is held.
 func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
 	l := c.shard.env.Logger
@@ -274,7 +274,11 @@ func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
 	if l == nil || !l.Enabled(ctx, level) {
 		return
 	}
-	all := []any{"category", c.category().String(), "listener", c.Origin(), "id", c.id, "peer", c.RemoteAddr().String()}
+	category := c.category()
+	if c.shard.env.Muted.has(category) {
+		return
+	}
+	all := []any{"category", category.String(), "listener", c.Origin(), "id", c.id, "peer", c.RemoteAddr().String()}
 	if attrs != nil {
 		all = append(all, attrs()...)
 	}

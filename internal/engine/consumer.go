@@ -77,6 +77,11 @@ func (k Category) String() string {
 	}
 }
 
+// Categories is a set of them: of category k the bit 1<<k.
+type Categories uint8
+
+func (s Categories) has(k Category) bool { return s&(1<<k) != 0 }
+
 // Env is what the connections of one listener share. But for Refuse it's immutable once
 // InitShards was called.
 type Env struct {
@@ -84,7 +89,8 @@ type Env struct {
 	Consumer  Consumer
 	Memory    MemoryConsumer // with it there's Recv; Read and ReadFull aren't used then
 	Allocator *buffers.Allocator
-	Logger    *slog.Logger // nil: this kind isn't logged
+	Logger    *slog.Logger // nil: nothing is logged
+	Muted     Categories   // nor is what's in these
 	Sessions  SessionFactory
 	Origin    string
 	Category  Category
