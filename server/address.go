@@ -6,21 +6,38 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/sys"
 )
 
-func checkHostPort(address string) error {
-	_, port, err := net.SplitHostPort(address)
+// parseHostPort reads host:port. The host may be a name or nothing, the port is a number
+// without a sign or leading zeros.
+func parseHostPort(address string) (host string, port uint16, err error) {
+	host, text, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("bad address %q: want host:port, [ipv6]:port or :port", address)
+		return "", 0, fmt.Errorf("bad address %q: want host:port, [ipv6]:port or :port", address)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return fmt.Errorf("bad port %q: want a number from 0 (the system chooses) to 65535", port)
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || strconv.FormatUint(n, 10) != text {
+		return "", 0, fmt.Errorf("bad port %q: want a number from 0 (the system chooses) to 65535", text)
 	}
-	return nil
+	return host, uint16(n), nil
+}
+
+// lookUp finds a host's addresses in the family of a network. One that comes as IPv4 in an
+// IPv6 mapping is IPv4.
+func lookUp(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+network[len("tcp"):], host)
+	if err != nil {
+		return nil, fmt.Errorf("%w: check the host, or use an IP address", err)
+	}
+	for i, ip := range ips {
+		ips[i] = ip.Unmap()
+	}
+	return ips, nil
 }
 
 // maxPath is what fits into a socket address beside its terminating zero.
@@ -47,11 +64,7 @@ func (l Listener) spec() (sys.ListenSpec, error) {
 		spec.Addr = conn.Addr{Path: l.Address}
 		return spec, nil
 	}
-	host, portText, err := net.SplitHostPort(l.Address)
-	if err != nil {
-		return spec, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
+	host, port, err := parseHostPort(l.Address)
 	if err != nil {
 		return spec, err
 	}
@@ -60,7 +73,7 @@ func (l Listener) spec() (sys.ListenSpec, error) {
 		return spec, err
 	}
 	spec.DualStack = l.Network == "tcp" && ip.Is6() && ip.IsUnspecified()
-	spec.Addr = conn.Addr{AddrPort: netip.AddrPortFrom(ip, uint16(port))}
+	spec.Addr = conn.Addr{AddrPort: netip.AddrPortFrom(ip, port)}
 	return spec, nil
 }
 
@@ -71,15 +84,9 @@ func (l Listener) resolve(host string) (netip.Addr, error) {
 		}
 		return netip.IPv6Unspecified(), nil
 	}
-	family := map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[l.Network]
-	ips, err := net.DefaultResolver.LookupNetIP(context.Background(), family, host)
+	ips, err := lookUp(context.Background(), l.Network, host)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%w: check the host, or use an IP address", err)
+		return netip.Addr{}, err
 	}
-	for _, ip := range ips {
-		if ip = ip.Unmap(); ip.Is4() {
-			return ip, nil
-		}
-	}
-	return ips[0], nil
+	return ips[max(slices.IndexFunc(ips, netip.Addr.Is4), 0)], nil // −1: none is IPv4
 }

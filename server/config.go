@@ -71,7 +71,7 @@ func ParseListener(url string) (Listener, error) {
 func (l Listener) check() error {
 	switch l.Network {
 	case "tcp", "tcp4", "tcp6":
-		if err := checkHostPort(l.Address); err != nil {
+		if _, _, err := parseHostPort(l.Address); err != nil {
 			return fmt.Errorf("listener %q: %w", l.URL(), err)
 		}
 		if l.Mode != 0 {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/sluice-net/sluice/conn"
@@ -28,10 +26,11 @@ const DefaultConnectTimeout = 10 * time.Second
 func (t *Target) check() error {
 	switch t.Network {
 	case "tcp", "tcp4", "tcp6":
-		if err := checkHostPort(t.Address); err != nil {
+		_, port, err := parseHostPort(t.Address)
+		if err != nil {
 			return fmt.Errorf("target %s://%s: %w", t.Network, t.Address, err)
 		}
-		if _, port, _ := net.SplitHostPort(t.Address); port == "0" {
+		if port == 0 {
 			return fmt.Errorf("target %s://%s: no port to connect to: want 1 to 65535", t.Network, t.Address)
 		}
 	case "unix":
@@ -52,18 +51,14 @@ func (t *Target) resolve(ctx context.Context) ([]conn.Addr, error) {
 	if t.Network == "unix" {
 		return []conn.Addr{{Path: t.Address}}, nil
 	}
-	host, portText, err := net.SplitHostPort(t.Address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
+	host, port, err := parseHostPort(t.Address)
 	if err != nil {
 		return nil, err
 	}
 	ips := []netip.Addr{netip.IPv6Loopback()}
 	switch {
 	case host != "":
-		if ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip"+t.Network[len("tcp"):], host); err != nil {
+		if ips, err = lookUp(ctx, t.Network, host); err != nil {
 			return nil, err
 		}
 	case t.Network != "tcp6": // this machine, as for net.Dial
@@ -71,7 +66,7 @@ func (t *Target) resolve(ctx context.Context) ([]conn.Addr, error) {
 	}
 	addrs := make([]conn.Addr, len(ips))
 	for i, ip := range ips {
-		addrs[i] = conn.Addr{AddrPort: netip.AddrPortFrom(ip.Unmap(), uint16(port))}
+		addrs[i] = conn.Addr{AddrPort: netip.AddrPortFrom(ip, port)}
 	}
 	return addrs, nil
 }
