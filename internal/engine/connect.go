@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -32,7 +33,7 @@ type dial struct {
 	*Dial
 	next    int   // of Addrs
 	at      Addr  // the one that's being tried
-	err     error // of the last one that failed
+	err     error // of the last one that failed; at first, why there's none
 	reason  Reason
 	since   time.Duration
 	known   bool          // the descriptor is registered
@@ -55,7 +56,9 @@ func (e *Env) Connect(d *Dial) (*Conn, error) {
 		flags: writable | starting | kicked,
 		chunk: initialChunk,
 		flow:  &e.Flow,
-		ext:   &ext{owner: d.Owner, dial: &dial{Dial: d}},
+		ext: &ext{owner: d.Owner, dial: &dial{
+			Dial: d, err: cmp.Or(d.Failure, errNoAddress), reason: ReasonAddress,
+		}},
 	}
 	if c.id == 0 {
 		c.id = r.Group().NextID()
@@ -138,13 +141,6 @@ func (c *Conn) lookLocked() {
 func (c *Conn) nextAddressLocked() {
 	d := c.ext.dial
 	if d.next == len(d.Addrs) {
-		switch {
-		case d.err != nil:
-		case d.Failure != nil:
-			d.err, d.reason = d.Failure, ReasonAddress
-		default:
-			d.err, d.reason = errNoAddress, ReasonAddress
-		}
 		c.endLocked(d.reason, "connect", d.err)
 		return
 	}
@@ -252,13 +248,12 @@ func (d *dial) dueLocked(now time.Duration) (after time.Duration, found bool) {
 func (c *Conn) connectTimerLocked() {
 	d := c.ext.dial
 	now := c.shard.r.Now()
-	switch {
-	case d.Timeout > 0 && now-d.since >= d.Timeout:
+	if d.Timeout > 0 && now-d.since >= d.Timeout {
 		c.endLocked(ReasonConnect, "connect", errConnectTimeout)
-	case d.again && now >= d.retryAt:
-		c.flags.set(connectDue)
-		c.ext.deadline.armDue = true
-	default:
-		c.ext.deadline.armDue = true
+		return
 	}
+	if d.again && now >= d.retryAt {
+		c.flags.set(connectDue)
+	}
+	c.ext.deadline.armDue = true
 }
