@@ -65,15 +65,13 @@ type handshake struct {
 	s       *stream
 	host    Host
 	refused bool
-	over    bool
 }
 
 // Ready implements Actor.
-func (h *handshake) Ready() bool { return !h.over && !h.host.Silent }
+func (h *handshake) Ready() bool { return !h.host.Silent }
 
 // Step implements Actor: the answer comes.
 func (h *handshake) Step() {
-	h.over = true
 	w, s := h.s.w, h.s
 	w.actors = slices.DeleteFunc(w.actors, func(a Actor) bool { return a == Actor(h) })
 	switch {

@@ -15,9 +15,9 @@
 // goroutines that stop by other means (channels, timers) are noticed too; such a one, woken
 // by another, stops at its next seam until its turn comes.
 //
-// Invariants: only the goroutine whose turn it is uses the world; a use of a descriptor
-// that isn't open, a close of one that's registered, and the like, are failures of the
-// world and not errors for the program.
+// Invariants: only the goroutine whose turn it is uses the world, and it was spawned by it;
+// a use of a descriptor that isn't open, a close of one that's registered, and the like,
+// are failures of the world and not errors for the program.
 //
 // How to change it: what a kernel may do belongs into kernel.go and stream.go, with the
 // reason why it may; what a program must hold, into life_test.go. A seed that failed goes

@@ -19,7 +19,6 @@ type Kernel struct {
 	files     map[int]any
 	streams   []*stream
 	listeners []*listener
-	debts     []*debt
 	hosts     map[sys.Addr]Host
 	made      int // by Socket
 }
@@ -318,28 +317,16 @@ func (k *Kernel) Reserve() (int, error) {
 }
 
 // debt is an edge that's owed, because EAGAIN was said without a cause.
-type debt struct {
-	k *Kernel
-	s *stream
-}
-
-func (k *Kernel) owe(s *stream) {
-	d := &debt{k, s}
-	k.debts = append(k.debts, d)
-	k.w.Add(d)
-}
+type debt struct{ s *stream }
 
 // Ready implements Actor.
-func (d *debt) Ready() bool { return d.k != nil }
+func (*debt) Ready() bool { return true }
 
 // Step implements Actor: the edge comes.
 func (d *debt) Step() {
 	d.s.changed()
-	d.k = nil
 	w := d.s.w
-	if i := slices.Index(w.actors, Actor(d)); i >= 0 {
-		w.actors = slices.Delete(w.actors, i, i+1)
-	}
+	w.actors = slices.DeleteFunc(w.actors, func(a Actor) bool { return a == Actor(d) })
 }
 
 func result(n int, errno sys.Errno) string {

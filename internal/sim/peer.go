@@ -101,7 +101,7 @@ func (p *Peer) Fail(errno sys.Errno) {
 	}
 }
 
-// Done reports whether the peer is closed, or has nothing more to expect.
+// Done reports whether the peer was closed, by Close or Reset.
 func (p *Peer) Done() bool { return p.s.closed }
 
 // Waiting reports whether the program hasn't accepted the connection yet.

@@ -266,7 +266,7 @@ func (s *stream) send(p []byte, kind segmentKind) (int, sys.Errno) {
 		case w.Chance(w.Faults.Memory):
 			return 0, []sys.Errno{unix.ENOBUFS, unix.ENOMEM}[w.IntN(2)]
 		case w.Chance(w.Faults.Again):
-			w.Kernel.owe(s)
+			w.Add(&debt{s})
 			return 0, unix.EAGAIN
 		case n > 1 && w.Chance(w.Faults.Short):
 			n = 1 + w.IntN(n-1)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +40,6 @@ type World struct {
 	trace   trace
 	start   time.Time
 	actors  []Actor
-	limit   int
 	signal  chan struct{} // a task has stopped
 	pollers []*Poller
 
@@ -116,7 +116,7 @@ func Run(t *testing.T, choose Chooser, tracing bool, program func(*World)) (r Re
 	watchLocks()
 	synctest.Test(t, func(t *testing.T) {
 		w := &World{
-			choose: choose, start: time.Now(), limit: maxSteps,
+			choose: choose, start: time.Now(),
 			signal: make(chan struct{}, 1), byG: map[uintptr]*task{},
 		}
 		w.trace.on = tracing
@@ -162,12 +162,7 @@ func (w *World) spawn(name string, f func()) {
 			worlds.Delete(g)
 			w.mu.Lock()
 			delete(w.byG, g)
-			for i, o := range w.tasks {
-				if o == t {
-					w.tasks = append(w.tasks[:i:i], w.tasks[i+1:]...)
-					break
-				}
-			}
+			w.tasks = slices.DeleteFunc(w.tasks, func(o *task) bool { return o == t })
 			w.mu.Unlock()
 			w.poke()
 		}()
@@ -183,18 +178,13 @@ func (w *World) poke() {
 	}
 }
 
-// self is the task that the caller is. One that the world hasn't started (the program
-// has its own ways to) is taken in at its first call.
+// self is the task that the caller is.
 func (w *World) self() *task {
-	g := sys.G()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t := w.byG[g]
+	t := w.byG[sys.G()]
 	if t == nil {
-		t = &task{name: fmt.Sprintf("goroutine %d", len(w.tasks)), resume: make(chan struct{})}
-		w.tasks = append(w.tasks, t)
-		w.byG[g] = t
-		worlds.Store(g, w)
+		panic("sim: a goroutine that the world hasn't spawned")
 	}
 	return t
 }
@@ -340,8 +330,8 @@ func (w *World) schedule() {
 		if w.over() {
 			return
 		}
-		if w.Steps++; w.Steps > w.limit {
-			w.wedged(fmt.Sprintf("%d steps, and something goes on all the time", w.limit))
+		if w.Steps++; w.Steps > maxSteps {
+			w.wedged(fmt.Sprintf("%d steps, and something goes on all the time", maxSteps))
 		}
 		if !w.step() && !w.pass(true) {
 			w.wedged("nothing can be done, and no time-out is set")
