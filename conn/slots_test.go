@@ -57,31 +57,24 @@ func TestSlotsFromManyGoroutines(t *testing.T) {
 func TestSlotsMisused(t *testing.T) {
 	var set conn.Slots
 	conn.NewSlot[int](&set, "a")
-	mustPanic := func(name string) {
+	mustPanic := func(what string, f func()) {
 		t.Helper()
 		defer func() {
+			t.Helper()
 			if recover() == nil {
-				t.Errorf("NewSlot %q didn't panic", name)
+				t.Errorf("%s didn't panic", what)
 			}
 		}()
-		conn.NewSlot[string](&set, name)
+		f()
 	}
-	mustPanic("a")
+	mustPanic("a second slot of a name", func() { conn.NewSlot[string](&set, "a") })
 	// A slot of one set is nothing to a connection that has another's.
 	var other conn.Slots
 	mine, theirs := conn.NewSlot[int](&set, "mine"), conn.NewSlot[[]byte](&other, "theirs")
 	c := (*conn.Stream)(&engine.Conn{})
 	mine.Set(c, new(int))
-	for name, use := range map[string]func(){"Get": func() { theirs.Get(c) }, "Set": func() { theirs.Set(c, nil) }} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s of another set's slot didn't panic", name)
-				}
-			}()
-			use()
-		}()
-	}
+	mustPanic("Get of another set's slot", func() { theirs.Get(c) })
+	mustPanic("Set of another set's slot", func() { theirs.Set(c, nil) })
 	set.Freeze()
-	mustPanic("b")
+	mustPanic("a slot in a frozen set", func() { conn.NewSlot[string](&set, "b") })
 }

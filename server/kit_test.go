@@ -320,6 +320,18 @@ func receive[T any](t testing.TB, ch <-chan T, what string) T {
 	}
 }
 
+// mustPanic fails the test unless f panics.
+func mustPanic(t testing.TB, what string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if recover() == nil {
+			t.Errorf("%s didn't panic", what)
+		}
+	}()
+	f()
+}
+
 // job is a goroutine of a test.
 type job struct {
 	what string

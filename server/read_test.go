@@ -315,16 +315,8 @@ func TestMisuseOfReferencesPanics(t *testing.T) {
 	p := f.dial()
 	p.echo("up")
 	c := rec.next(t, 0).stream
-	for name, misuse := range map[string]func(){"AddRef": func() { c.AddRef() }, "Release": c.Release} {
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s without a reference didn't panic", name)
-				}
-			}()
-			misuse()
-		}()
-	}
+	mustPanic(t, "AddRef without a reference", func() { c.AddRef() })
+	mustPanic(t, "Release without a reference", c.Release)
 	p.echo("still up")
 }
 

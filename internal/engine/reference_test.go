@@ -177,22 +177,19 @@ func TestMisuseOfReferences(t *testing.T) {
 	drive(t, setup{env: &engine.Env{Debug: true}}, func(k *kit) {
 		_, c := k.connect()
 		c.Release()
-		off(func() {
-			defer func() {
-				if v := recover(); v == nil || !strings.Contains(v.(string), "Release without a reference") {
-					t.Errorf("a second Release: %v", v)
-				}
-			}()
-			c.Release()
-		})
-		off(func() {
-			defer func() {
-				if v := recover(); v == nil || !strings.Contains(v.(string), "AddRef of a connection that nobody holds") {
-					t.Errorf("AddRef from zero: %v", v)
-				}
-			}()
-			c.AddRef()
-		})
+		for text, misuse := range map[string]func(){
+			"Release without a reference":              c.Release,
+			"AddRef of a connection that nobody holds": func() { c.AddRef() },
+		} {
+			off(func() {
+				defer func() {
+					if v := recover(); v == nil || !strings.Contains(v.(string), text) {
+						t.Errorf("panicked with %v, want %q", v, text)
+					}
+				}()
+				misuse()
+			})
+		}
 	})
 }
 
