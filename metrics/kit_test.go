@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/metrics"
 	"github.com/sluice-net/sluice/server"
 )
@@ -150,17 +150,8 @@ func stop(s *server.Server) {
 	_ = s.Shutdown(now) // what's left is aborted, and it may have been ended before
 }
 
-// socketPath is for a Unix-domain socket, whose path may have 107 bytes: the test's own
-// folder often has more.
-func socketPath(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "m") //nolint:usetesting // t.TempDir is too long a path for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return filepath.Join(dir, "s")
-}
+// socketPath is for a Unix-domain socket.
+func socketPath(t testing.TB) string { return filepath.Join(testenv.SocketDir(t), "s") }
 
 // dial connects to the listener "main".
 func dial(t testing.TB, s *server.Server) net.Conn {

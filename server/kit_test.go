@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/server"
 )
 
@@ -121,20 +122,8 @@ func listenAddress(t *testing.T, network string) string {
 	return "127.0.0.1:0"
 }
 
-// socketPath is for a Unix-domain socket, whose path may have 107 bytes: the test's own
-// folder often has more.
-func socketPath(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "sluice") //nolint:usetesting // t.TempDir is too long a path for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return filepath.Join(dir, "s")
-}
+// socketPath is for a Unix-domain socket.
+func socketPath(t *testing.T) string { return filepath.Join(testenv.SocketDir(t), "s") }
 
 // stop shuts the server down, once.
 func (f *fixture) stop() {

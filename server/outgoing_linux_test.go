@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -46,7 +45,7 @@ func fullQueue(t *testing.T, path string) {
 
 // A context that ends ends the attempt; nobody answers at the other end.
 func TestConnectIsGivenUp(t *testing.T) {
-	address := filepath.Join(t.TempDir(), "full")
+	address := socketPath(t)
 	fullQueue(t, address)
 	d := newDialer()
 	srv := startDialer(t, d)

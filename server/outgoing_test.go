@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -110,7 +109,7 @@ func echoServer(t *testing.T, network string) string {
 	t.Helper()
 	address := "127.0.0.1:0"
 	if network == "unix" {
-		address = filepath.Join(t.TempDir(), "s")
+		address = socketPath(t)
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -181,7 +180,7 @@ func TestConnectThatFails(t *testing.T) {
 		why conn.Reason
 	}{
 		"refused":      {server.Target{Network: "tcp", Address: closed}, conn.ReasonRefused},
-		"no file":      {server.Target{Network: "unix", Address: filepath.Join(t.TempDir(), "nobody")}, conn.ReasonConnect},
+		"no file":      {server.Target{Network: "unix", Address: socketPath(t)}, conn.ReasonConnect},
 		"no such host": {server.Target{Network: "tcp", Address: "nobody.invalid:80", Timeout: 5 * time.Second}, conn.ReasonAddress},
 	}
 	for name, tt := range targets {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // ask makes a request on a connection of its own, so that none outlives the test.
@@ -103,7 +105,7 @@ func TestProbesWhileDraining(t *testing.T) {
 // TestMetrics holds that /metrics tells of the echo, by listener, also while draining.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	file := "unix://" + filepath.Join(shortDir(t), "e.sock")
+	file := "unix://" + filepath.Join(testenv.SocketDir(t), "e.sock")
 	r := launch(t, map[string]string{
 		"ECHOD_LISTEN":          "tcp://127.0.0.1:0," + file,
 		"ECHOD_DRAIN_TIMEOUT":   "1h",

@@ -33,7 +33,7 @@ const payloadSize = 4 << 20 // far more than the kernel and the daemon hold at a
 // spawnBoth runs a daemon on TCP and on a Unix-domain socket.
 func spawnBoth(t *testing.T) (r *running, tcp, path string) {
 	t.Helper()
-	path = filepath.Join(shortDir(t), "e.sock")
+	path = filepath.Join(testenv.SocketDir(t), "e.sock")
 	r = spawn(t, map[string]string{"ECHOD_LISTEN": "tcp://127.0.0.1:0,unix://" + path})
 	url := r.ready(t)
 	return r, strings.TrimPrefix(url, "tcp://"), path

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // mustHaveDrained checks the log of a daemon that has ended.
@@ -101,7 +103,7 @@ func TestDrainRunsOut(t *testing.T) {
 
 func spawnWith(t *testing.T, env map[string]string) (r *running, tcp, path string) {
 	t.Helper()
-	path = filepath.Join(shortDir(t), "e.sock")
+	path = filepath.Join(testenv.SocketDir(t), "e.sock")
 	all := map[string]string{"ECHOD_LISTEN": "tcp://127.0.0.1:0,unix://" + path}
 	maps.Copy(all, env)
 	r = spawn(t, all)
@@ -199,7 +201,7 @@ func TestLogReaderGoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(shortDir(t), "e.sock")
+	socket := filepath.Join(testenv.SocketDir(t), "e.sock")
 	cmd := command(t, map[string]string{"ECHOD_LISTEN": "unix://" + socket})
 	cmd.Stderr = writer
 	r := spawnCommand(t, cmd)
@@ -224,7 +226,7 @@ func TestRestartAfterKill(t *testing.T) {
 	if runtime.GOOS == "linux" {
 		loopback = "127.0.0.2" // there nobody is given the port in between
 	}
-	path := filepath.Join(shortDir(t), "e.sock")
+	path := filepath.Join(testenv.SocketDir(t), "e.sock")
 	r := spawn(t, map[string]string{"ECHOD_LISTEN": "tcp://" + loopback + ":0,unix://" + path})
 	url := r.ready(t)
 	connected := dial(t, url)
@@ -256,7 +258,7 @@ func TestSecondDaemon(t *testing.T) {
 // TestPorts holds that each listener gets a line with the port that the system chose.
 func TestPorts(t *testing.T) {
 	t.Parallel()
-	listeners := []string{"tcp://127.0.0.1:0", "tcp4://:0", "tcp://localhost:0", "unix://@" + filepath.Base(shortDir(t))}
+	listeners := []string{"tcp://127.0.0.1:0", "tcp4://:0", "tcp://localhost:0", "unix://@" + filepath.Base(testenv.SocketDir(t))}
 	r := launch(t, nil, "--listen="+strings.Join(listeners, ","))
 	r.ready(t)
 	for _, listener := range listeners {

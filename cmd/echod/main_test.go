@@ -55,14 +55,3 @@ func requireNetcat(t *testing.T) string {
 	}
 	return path
 }
-
-// shortDir is a new folder whose path leaves room for a socket's name.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "e") //nolint:usetesting // t.TempDir's path has the test's name in it, and a socket's may have 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}

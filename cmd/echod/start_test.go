@@ -54,7 +54,7 @@ func occupy(t *testing.T, network, address string) string {
 // and what to do, and leaves nothing behind.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testenv.SocketDir(t)
 	taken := occupy(t, "tcp", "127.0.0.1:0")
 	live := occupy(t, "unix", filepath.Join(dir, "live.sock"))
 	file := filepath.Join(dir, "file")
@@ -127,7 +127,7 @@ func TestFailureInJSON(t *testing.T) {
 // start.
 func TestStaleFileOutlivesFailure(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(shortDir(t), "stale.sock")
+	path := filepath.Join(testenv.SocketDir(t), "stale.sock")
 	leaveStale(t, path)
 	taken := occupy(t, "tcp", "127.0.0.1:0")
 	mustFail(t, launch(t, map[string]string{
@@ -154,7 +154,7 @@ func leaveStale(t *testing.T, path string) {
 // TestNotPermitted runs as somebody who may not write where the socket should be.
 func TestNotPermitted(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := testenv.SocketDir(t)
 	var attr *syscall.SysProcAttr
 	if os.Geteuid() == 0 {
 		attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534, NoSetGroups: true}}

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/sys"
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // nobody is an engine.Consumer that does nothing.
@@ -87,7 +88,7 @@ func newNet(t testing.TB, s netSetup) *network {
 	spec := sys.ListenSpec{Addr: sys.Addr{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}}
 	if s.unix {
 		n.env.Category = engine.CategoryUnix
-		spec.Addr = sys.Addr{Path: filepath.Join(t.TempDir(), "s")}
+		spec.Addr = sys.Addr{Path: filepath.Join(testenv.SocketDir(t), "s")}
 	}
 	fd, addr, err := sys.ListenOn(sys.OS{}, spec)
 	must(t, err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -188,18 +187,9 @@ func linkLocal(t *testing.T) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// shortDir is a folder with a path that leaves room in a socket's address.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // t.TempDir is too long for a socket's address
-	must(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
-
 // addr.go: a path, or "" for an unnamed socket; the same from each call.
 func TestAddressesOfUnixFiles(t *testing.T) {
-	dir := shortDir(t)
+	dir := testenv.SocketDir(t)
 	longest := filepath.Join(dir, strings.Repeat("n", maxPath-len(dir)-2))
 	tests := []struct {
 		name string

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/internal/sys"
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // DESIGN, peers: IPV6_V6ONLY is set unless both families were asked for.
@@ -64,7 +65,7 @@ func TestReusePort(t *testing.T) {
 
 // faults, Unix: mode.
 func TestModeOfTheSocketFile(t *testing.T) {
-	dir := shortDir(t)
+	dir := testenv.SocketDir(t)
 	for _, mode := range []uint32{0o600, 0o660, 0o666, 0o777} {
 		path := filepath.Join(dir, os.FileMode(mode).String())
 		listen(t, newCloser(t), sys.ListenSpec{Addr: sys.Addr{Path: path}, Mode: mode})
@@ -94,7 +95,7 @@ func TestModeWithoutAPath(t *testing.T) {
 // listen.go: every descriptor is closed again when it fails; the error says what
 // failed.
 func TestListenThatFailsLeavesNothing(t *testing.T) {
-	dir := shortDir(t)
+	dir := testenv.SocketDir(t)
 	c := newCloser(t)
 	_, taken := listen(t, c, sys.ListenSpec{Addr: tcp("127.0.0.1:0")})
 	file := filepath.Join(dir, "file")
@@ -141,7 +142,7 @@ func TestListenThatFailsLeavesNothing(t *testing.T) {
 // The backlog is the number of connections that wait without Accept.
 func TestBacklog(t *testing.T) {
 	c := newCloser(t)
-	dir := shortDir(t)
+	dir := testenv.SocketDir(t)
 	l, at := listen(t, c, sys.ListenSpec{Addr: sys.Addr{Path: filepath.Join(dir, "s")}, Backlog: 1})
 	refused := false
 	for range 10 {

@@ -25,3 +25,19 @@ func Missing(t testing.TB, what string) {
 	}
 	t.Skipf("%s is missing", what)
 }
+
+// SocketDir returns a new folder for Unix-domain sockets, which goes with the test. The
+// path of a socket may have about 100 bytes, and in t.TempDir's is the test's own name.
+func SocketDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s") //nolint:usetesting // t.TempDir's path is too long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}

@@ -1,10 +1,14 @@
 package testenv_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/sluice-net/sluice/internal/testenv"
@@ -70,5 +74,21 @@ func TestTool(t *testing.T) {
 	}
 	if how := end(func(t testing.TB) { testenv.Tool(t, "another") }); how != "skipped: another is missing" {
 		t.Errorf("without the tool the test %s", how)
+	}
+}
+
+// A socket's path has room for its name, however long the test's is, and goes with it.
+func TestSocketDir(t *testing.T) {
+	dir := ""
+	t.Run(strings.Repeat("long", 30), func(t *testing.T) {
+		dir = testenv.SocketDir(t)
+		l, err := net.Listen("unix", filepath.Join(dir, "sluice.sock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	})
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is still there: %v", err)
 	}
 }
