@@ -67,7 +67,7 @@ bench: ## run the benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
 bench-compare: ## measure echo servers against each other (ARGS='--help')
 	cd bench && go run ./cmd/echobench $(ARGS)
 
-cross: ## build and vet, tests included, for the other systems
+cross: ## build and vet, tests included, for other systems and processors (PKG=./conn)
 	@for target in $(CROSS); do \
 		export GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0; \
 		echo "$$target"; \
@@ -81,8 +81,8 @@ cover: ## cover the core packages: by their own tests, and by each other's
 flake: ## repeat the race tests, package by package (PKG=./conn COUNT=50 PIECE=10)
 	COUNT='$(COUNT)' PIECE='$(PIECE)' scripts/flake.sh $(PKG)
 
-ci: ## what the build server runs
+ci: ## what the build server runs, on Debian; installs the packages that are missing
 	.ci/run
 
-clean: ## remove what the targets above have made
+clean: ## remove the linter and the profiles of cover
 	rm -rf bin cover
