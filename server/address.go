@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/sys"
@@ -28,14 +29,16 @@ func parseHostPort(address string) (host string, port uint16, err error) {
 }
 
 // lookUp finds a host's addresses in the family of a network. One that comes as IPv4 in an
-// IPv6 mapping is IPv4.
+// IPv6 mapping is IPv4; the zone of a link-local one (fe80::1%eth0), which the resolver
+// drops, is kept.
 func lookUp(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+network[len("tcp"):], host)
 	if err != nil {
 		return nil, fmt.Errorf("%w: check the host, or use an IP address", err)
 	}
+	_, zone, _ := strings.Cut(host, "%")
 	for i, ip := range ips {
-		ips[i] = ip.Unmap()
+		ips[i] = ip.Unmap().WithZone(zone)
 	}
 	return ips, nil
 }

@@ -70,6 +70,28 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// DESIGN: LocalAddr and RemoteAddr; a link-local address has its interface in it.
+func TestLinkLocalAddresses(t *testing.T) {
+	host := testenv.LinkLocal(t)
+	rec := newRecorder(echoing())
+	f := start(t, "tcp", rec, func(c *server.Config) {
+		c.Listeners[0].Address = netip.AddrPortFrom(host, 0).String()
+	})
+	at := f.srv.Addrs()["main"][0]
+	if at.AddrPort.Addr() != host {
+		t.Errorf("listening on %v, asked for %v", at, host)
+	}
+	c, err := f.srv.Connect(t.Context(), server.Target{Network: "tcp6", Address: at.String()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	if c.RemoteAddr() != at || c.LocalAddr().AddrPort.Addr() != host {
+		t.Errorf("connected from %v to %v, want %v", c.LocalAddr(), c.RemoteAddr(), at)
+	}
+	c.Abort(nil)
+}
+
 func hasIPv6() bool {
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {

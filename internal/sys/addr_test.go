@@ -152,10 +152,7 @@ func TestAddressesOfTCP(t *testing.T) {
 
 // A link-local address has its interface in it.
 func TestZoneOfAConnection(t *testing.T) {
-	host, ok := linkLocal(t)
-	if !ok {
-		testenv.Missing(t, "an interface with a link-local address")
-	}
+	host := testenv.LinkLocal(t)
 	c := newCloser(t)
 	l, at := listen(t, c, sys.ListenSpec{Addr: sys.Addr{AddrPort: netip.AddrPortFrom(host, 0)}})
 	if at.AddrPort.Addr() != host {
@@ -168,23 +165,6 @@ func TestZoneOfAConnection(t *testing.T) {
 		t.Errorf("the client is %v, want %v", self, host)
 	}
 	connectedAddrs(t, c, l, client, self)
-}
-
-func linkLocal(t *testing.T) (netip.Addr, bool) {
-	t.Helper()
-	all, err := net.Interfaces()
-	must(t, err)
-	for _, ifi := range all {
-		addrs, err := ifi.Addrs()
-		must(t, err)
-		for _, a := range addrs {
-			p, err := netip.ParsePrefix(a.String())
-			if err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
-				return p.Addr().WithZone(ifi.Name), true
-			}
-		}
-	}
-	return netip.Addr{}, false
 }
 
 // addr.go: a path, or "" for an unnamed socket; the same from each call.

@@ -1,6 +1,8 @@
 package testenv
 
 import (
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
@@ -24,6 +26,30 @@ func Missing(t testing.TB, what string) {
 		t.Fatalf("%s is missing, and SLUICE_CI=1 is set", what)
 	}
 	t.Skipf("%s is missing", what)
+}
+
+// LinkLocal returns the IPv6 address that an interface has on its link, with the
+// interface in it. If there's none the test ends, as by Missing.
+func LinkLocal(t testing.TB) netip.Addr {
+	t.Helper()
+	all, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ifi := range all {
+		addrs, err := ifi.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range addrs {
+			p, err := netip.ParsePrefix(a.String())
+			if err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+				return p.Addr().WithZone(ifi.Name)
+			}
+		}
+	}
+	Missing(t, "an interface with a link-local address")
+	return netip.Addr{}
 }
 
 // SocketDir returns a new folder for Unix-domain sockets, which goes with the test. The
