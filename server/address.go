@@ -43,15 +43,12 @@ func lookUp(ctx context.Context, network, host string) ([]netip.Addr, error) {
 	return ips, nil
 }
 
-// maxPath is what fits into a socket address beside its terminating zero.
-const maxPath = 107
-
 func checkPath(path string) error {
 	switch {
 	case path == "" || path == "@":
 		return errors.New("no path: want unix:///absolute/path, or unix://@name for an abstract name")
-	case len(path) > maxPath:
-		return fmt.Errorf("the path has %d bytes, and a socket's may have %d: choose a shorter one", len(path), maxPath)
+	case len(path) > sys.MaxPath:
+		return fmt.Errorf("the path has %d bytes, and a socket's may have %d: choose a shorter one", len(path), sys.MaxPath)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/reactor"
+	"github.com/sluice-net/sluice/internal/socketfile"
 	"github.com/sluice-net/sluice/internal/sys"
 )
 
@@ -25,7 +26,7 @@ type endpoint struct {
 	env    *engine.Env
 	fds    []int // until the acceptors take them
 	bound  []conn.Addr
-	file   *socketFile
+	file   *socketfile.File
 	accept []*engine.Acceptor
 	logged atomic.Int64 // the second of the last line about a failed accept
 }
@@ -37,7 +38,7 @@ func (e *endpoint) listen(k sys.Kernel, loops int) error {
 		return fmt.Errorf("listener %q: %w", e.l.Name, err)
 	}
 	if e.l.Network == "unix" {
-		if err := clearSocketFile(e.l.Address, e.s.log); err != nil {
+		if err := socketfile.Clear(e.l.Address, e.s.log); err != nil {
 			return fmt.Errorf("listener %q: %w", e.l.Name, err)
 		}
 	}
@@ -61,7 +62,7 @@ func (e *endpoint) listen(k sys.Kernel, loops int) error {
 		spec.Addr = bound // the port that the system chose is everybody's
 	}
 	if e.l.Network == "unix" {
-		e.file = openedSocketFile(e.l.Address)
+		e.file = socketfile.Opened(e.l.Address)
 	}
 	return nil
 }
@@ -89,7 +90,7 @@ func (e *endpoint) closeSockets(k sys.Kernel) {
 		k.Close(fd)
 	}
 	e.fds = nil
-	e.file.remove()
+	e.file.Remove()
 }
 
 // prepare makes what the connections share.
@@ -154,7 +155,7 @@ func (e *endpoint) close(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	e.file.remove()
+	e.file.Remove()
 }
 
 // Admit implements engine.AcceptPolicy.
@@ -192,6 +193,9 @@ func (e *endpoint) AcceptFailed(err error, fatal bool) {
 	}
 	e.s.control.report(func() { e.cb.OnAcceptError(e.l.Name, err) })
 }
+
+// Ended implements engine.AcceptPolicy.
+func (e *endpoint) Ended() {}
 
 // mayLog allows one line a second about failures that can come in any number.
 func (e *endpoint) mayLog() bool {

@@ -25,6 +25,8 @@ type AcceptPolicy interface {
 	Cancel()
 	// AcceptFailed tells of a failure; after a fatal one the acceptor is closed.
 	AcceptFailed(err error, fatal bool)
+	// Ended: the acceptor has closed its descriptor. The last call.
+	Ended()
 }
 
 // Acceptor takes connections off a listening descriptor and brings them to their
@@ -121,6 +123,7 @@ func (a *Acceptor) close() {
 		a.reserve = -1
 	}
 	close(a.closed)
+	a.policy.Ended()
 }
 
 // OnEvent implements reactor.Handler.

@@ -35,9 +35,9 @@ func (c *Conn) ShutdownFor(r Reason) error {
 	var err error
 	switch {
 	case c.state == Draining:
-	case c.state == Idle:
+	case c.unbornLocked():
 		err = ErrMode
-	case c.state == Connecting:
+	case c.state < Open:
 		if err = c.usableLocked(); err == nil {
 			c.endLocked(r, "shutdown", nil)
 		}
@@ -55,7 +55,7 @@ func (c *Conn) ShutdownFor(r Reason) error {
 func (c *Conn) ShutdownSend() error {
 	c.mu.Lock()
 	err := c.usableLocked()
-	if c.state == Idle {
+	if c.unbornLocked() {
 		err = ErrMode
 	}
 	if err == nil {

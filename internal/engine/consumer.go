@@ -103,6 +103,8 @@ type Env struct {
 
 	Refuse atomic.Bool // connections that are still on their way are refused
 
+	key    EnvKey // of a shared one
+	users  int    // … guarded by Mux.mu
 	shards []*Shard
 }
 

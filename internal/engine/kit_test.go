@@ -315,6 +315,7 @@ func (k *kit) count(c engine.Counter) uint64 {
 type policy struct {
 	places   int
 	placed   int
+	ended    int
 	unwanted int // so many are refused when they're offered
 	owner    any
 	failures []string
@@ -339,6 +340,7 @@ func (p *policy) Offer(sys.Addr) (owner any, wanted bool) {
 func (p *policy) Placed()    { p.placed++ }
 func (p *policy) Displaced() { p.placed--; p.places++ }
 func (p *policy) Cancel()    { p.places++ }
+func (p *policy) Ended()     { p.ended++ }
 
 func (p *policy) AcceptFailed(err error, fatal bool) {
 	what := "transient"

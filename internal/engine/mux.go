@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/lock"
 	"github.com/sluice-net/sluice/internal/reactor"
 )
@@ -29,10 +30,12 @@ const DefaultTurnBudget = 256 << 10
 // Mux is a group of loops and what their connections have in common.
 type Mux struct {
 	Group      *reactor.Group
+	Allocator  *buffers.Allocator // for who has none of his own
 	Logger     *slog.Logger
 	TurnBudget int
 
 	mu        lock.Mutex
+	envs      map[EnvKey]*Env
 	failed    chan struct{} // closed when a loop has failed
 	listeners map[int]func(message string, err error)
 	nextID    int
@@ -43,7 +46,7 @@ func NewMux(c MuxConfig) (*Mux, error) {
 	if c.TurnBudget < 0 {
 		return nil, fmt.Errorf("mux: TurnBudget is %d: want a number of bytes, or 0 for %d", c.TurnBudget, DefaultTurnBudget)
 	}
-	m := &Mux{Logger: c.Logger, TurnBudget: c.TurnBudget, failed: make(chan struct{}), listeners: map[int]func(string, error){}}
+	m := &Mux{Allocator: buffers.New(buffers.Config{}), Logger: c.Logger, TurnBudget: c.TurnBudget, failed: make(chan struct{}), envs: map[EnvKey]*Env{}, listeners: map[int]func(string, error){}}
 	if m.Logger == nil {
 		m.Logger = slog.Default()
 	}

@@ -38,6 +38,7 @@ func (nobody) Released(*engine.Conn)                           {}
 // openHouse admits everybody; it may be called from several loops.
 type openHouse struct{ refused atomic.Int64 }
 
+func (*openHouse) Ended()                        {}
 func (*openHouse) Displaced()                    {}
 func (*openHouse) Placed()                       {}
 func (*openHouse) Admit() bool                   { return true }

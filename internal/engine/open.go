@@ -156,10 +156,16 @@ func (c *Conn) usableLocked() error {
 	switch {
 	case c.state == Closed || c.state == Released || c.state == Draining || !c.reason.clean():
 		return ErrClosed
-	case c.state == Connecting && c.reason != ReasonNone:
+	case c.state < Open && c.reason != ReasonNone:
 		return ErrClosed
 	}
 	return nil
+}
+
+// unbornLocked: it was accepted, and hasn't begun its life. What's outgoing can be used
+// from the moment that somebody has it.
+func (c *Conn) unbornLocked() bool {
+	return c.state == Idle && (c.ext == nil || c.ext.dial == nil)
 }
 
 // runPostLocked runs one of the posts that there were when the dispatch came to the

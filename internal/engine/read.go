@@ -60,7 +60,7 @@ func (c *Conn) mayAskReadLocked(op readOp) error {
 	switch {
 	case c.reason.servesReads() && c.state == Open && !c.flags.has(aborted):
 		// The peer is gone, but what it sent before may be asked for.
-	case c.state == Idle:
+	case c.unbornLocked():
 		return ErrMode
 	default:
 		if err := c.usableLocked(); err != nil {

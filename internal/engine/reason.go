@@ -72,6 +72,61 @@ func (r Reason) servesReads() bool {
 	return r.fromPeer() || r == ReasonTruncated || r == ReasonSession
 }
 
+// ShutdownReason is the seeds' word for why a socket ended (shutdownreason_t).
+type ShutdownReason uint8
+
+// The eleven.
+const (
+	ShutdownNormal ShutdownReason = iota // own Shutdown, or nobody wanted it any more
+	ShutdownByPeer                       // the peer ended its side
+	ShutdownLost                         // it ended otherwise
+	ShutdownAddressInvalid
+	ShutdownOpenFailed
+	ShutdownConnectFailed
+	ShutdownConnectRejected
+	ShutdownBindFailed
+	ShutdownListenFailed
+	ShutdownAcceptFailed
+	ShutdownTLSHandshakeFailed
+	shutdownReasons
+)
+
+var shutdownNames = [shutdownReasons]string{
+	"normal", "by_peer", "lost", "address_invalid", "open_failed", "connect_failed", "connect_rejected",
+	"bind_failed", "listen_failed", "accept_failed", "tls_handshake_failed",
+}
+
+func (r ShutdownReason) String() string {
+	if int(r) < len(shutdownNames) {
+		return shutdownNames[r]
+	}
+	return fmt.Sprintf("ShutdownReason(%d)", uint8(r))
+}
+
+// Shutdown is the reason in the seeds' words. A time-out, an abort and a reset are
+// ShutdownLost: not all that was sent need have arrived.
+func (r Reason) Shutdown() ShutdownReason {
+	switch r {
+	case ReasonNone, ReasonLocalShutdown, ReasonUnreferenced, ReasonDrain, ReasonLinger:
+		return ShutdownNormal
+	case ReasonPeerClosed:
+		return ShutdownByPeer
+	case ReasonRejected:
+		return ShutdownAcceptFailed
+	case ReasonAddress:
+		return ShutdownAddressInvalid
+	case ReasonOpen:
+		return ShutdownOpenFailed
+	case ReasonConnect:
+		return ShutdownConnectFailed
+	case ReasonRefused:
+		return ShutdownConnectRejected
+	case ReasonIdle, ReasonReadTimeout, ReasonLocalAbort, ReasonReset, ReasonLost, ReasonSession,
+		ReasonTruncated, ReasonWriteTimeout, ReasonPanic, ReasonDrainAbort, reasonCount:
+	}
+	return ShutdownLost
+}
+
 // Error is what ended or refused something on a connection.
 type Error struct {
 	Op   string // "recv", "send", …

@@ -87,7 +87,7 @@ func (c *Conn) Writev(bs ...*buffers.Buffer) error {
 
 func (c *Conn) mayWriteLocked(n, entries int) error {
 	switch {
-	case c.state == Idle:
+	case c.unbornLocked():
 		return ErrMode
 	case c.shard.env.Sessions != nil && (c.ext == nil || c.ext.session == nil) && !c.flags.has(established):
 		return ErrMode // the session that it would have to pass isn't there yet

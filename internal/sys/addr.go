@@ -6,6 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// MaxPath is how many bytes the path of a Unix-domain socket may have: what fits into its
+// address beside a terminating zero.
+const MaxPath = len(unix.RawSockaddrUnix{}.Path) - 1
+
 // Addr is the address of a socket: an IP address and port, or the path of a
 // Unix-domain socket ("@name" for an abstract one, "" for an unnamed one). It is a
 // value, it compares with ==, and it implements net.Addr.

@@ -1,4 +1,4 @@
-package server
+package socketfile
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// clearSocketFile makes the way free for a Unix-domain listener: a socket file that
-// nobody answers on is removed, anything else is left alone and refused.
-func clearSocketFile(path string, log *slog.Logger) error {
+// Clear makes the way free for a Unix-domain listener: a socket file that nobody answers on
+// is removed, anything else is left alone and refused. A path that begins with @ has none.
+func Clear(path string, log *slog.Logger) error {
 	if path[0] == '@' {
 		return nil
 	}
@@ -39,14 +39,15 @@ func clearSocketFile(path string, log *slog.Logger) error {
 	return os.Remove(path)
 }
 
-// socketFile is a Unix-domain listener's file, to be removed when it closes, if it's
-// still the same.
-type socketFile struct {
+// File is a Unix-domain listener's file, to be removed when it closes, if it's still the
+// same.
+type File struct {
 	path string
 	info fs.FileInfo
 }
 
-func openedSocketFile(path string) *socketFile {
+// Opened is the file that a listener has just made; nil if its path has none.
+func Opened(path string) *File {
 	if path == "" || path[0] == '@' {
 		return nil
 	}
@@ -54,10 +55,11 @@ func openedSocketFile(path string) *socketFile {
 	if err != nil {
 		return nil // somebody removed it already
 	}
-	return &socketFile{path, info}
+	return &File{path, info}
 }
 
-func (f *socketFile) remove() {
+// Remove removes it. f may be nil.
+func (f *File) Remove() {
 	if f == nil {
 		return
 	}

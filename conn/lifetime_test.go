@@ -1,0 +1,222 @@
+package conn_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/internal/engine"
+)
+
+// DESIGN, References: with the last reference a socket ends gracefully, and its user still
+// hears of it.
+func TestReleaseEndsASocket(t *testing.T) {
+	mux := startMux(t, nil)
+	fresh, fu := newSocket(t, conn.TCP(), "the fresh", conn.SocketConfig{Mux: mux})
+	fresh.AddRef()
+	fresh.Release()
+	fresh.Release()
+	fu.want("shutdown normal")
+	bound, bu := newSocket(t, conn.TCP(), "the bound", conn.SocketConfig{Mux: mux})
+	must(t, bound.Bind("127.0.0.1", 0))
+	bound.Release()
+	bu.next()
+	bu.want("shutdown normal")
+	w := listen(t, conn.TCP(), conn.SocketConfig{Mux: mux}, "127.0.0.1")
+	client, cu, served := w.connect(conn.SocketConfig{})
+	must(t, served.Recv(make([]byte, 5), false))
+	must(t, client.Send([]byte("hello")))
+	client.Release() // what was sent arrives
+	w.guest.want("received hello")
+	cu.want("sent")
+	w.guest.want("shutdown by_peer")
+	cu.want("shutdown normal")
+	served.Release()
+	w.listener.Release()
+	w.door.want("shutdown normal")
+}
+
+// A connect that succeeds when nobody holds the socket any more sends what was cached.
+func TestReleaseWhileConnecting(t *testing.T) {
+	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
+	w.guest.accepted = func(s conn.Socket) { must(t, s.Recv(make([]byte, 5), false)) }
+	client, cu := newSocket(t, conn.TCP(), "the client", conn.SocketConfig{Mux: w.mux})
+	must(t, client.Connect(w.at, ""))
+	must(t, client.Send([]byte("hello")))
+	client.Release()
+	w.guest.want("accepted", "received hello", "shutdown by_peer")
+	cu.want("connected", "sent", "shutdown normal")
+}
+
+// SocketShutdown may release the socket, as in the seed's examples.
+func TestReleaseInSocketShutdown(t *testing.T) {
+	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
+	w.guest.ended = func(s conn.Socket) { s.Release() }
+	w.door.ended = func(s conn.Socket) { s.Release() }
+	client, cu, _ := w.connect(conn.SocketConfig{})
+	must(t, client.Shutdown())
+	w.guest.want("shutdown by_peer")
+	cu.want("shutdown normal")
+	must(t, w.listener.Shutdown())
+	w.door.want("shutdown normal")
+	if err := w.listener.Shutdown(); err != nil {
+		t.Errorf("Shutdown of an ended socket: %v", err)
+	}
+}
+
+// IIoMux: Terminate ends the sockets, which are told; nothing goes on after it.
+func TestTerminateEndsSockets(t *testing.T) {
+	m, err := conn.NewMux(conn.MuxConfig{Loops: 2, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	must(t, m.Start())
+	w := listen(t, conn.TCP(), conn.SocketConfig{Mux: m}, "127.0.0.1")
+	client, cu, served := w.connect(conn.SocketConfig{})
+	fresh, fu := newSocket(t, conn.TCP(), "the fresh", conn.SocketConfig{Mux: m})
+	bound, bu := newSocket(t, conn.TCP(), "the bound", conn.SocketConfig{Mux: m})
+	must(t, bound.Bind("127.0.0.1", 0))
+	bu.next()
+	must(t, m.Terminate())
+	w.door.want("shutdown lost")
+	w.guest.want("shutdown lost")
+	cu.want("shutdown lost")
+	for name, err := range map[string]error{
+		"Bind": fresh.Bind("127.0.0.1", 0), "Listen": bound.Listen(), "Send": client.Send(nil), "Recv": served.Recv(nil, true),
+	} {
+		if err == nil {
+			t.Errorf("%s after Terminate succeeds", name)
+		}
+	}
+	for _, s := range []conn.Socket{client, served, w.listener, fresh, bound} {
+		s.Release()
+	}
+	late, lu := newSocket(t, conn.TCP(), "the late", conn.SocketConfig{Mux: m})
+	if err := late.Connect("127.0.0.1:1", ""); !errors.Is(err, conn.ErrClosed) {
+		t.Errorf("Connect after Terminate: %v, want ErrClosed", err)
+	}
+	late.Release()
+	if n := len(fu.events) + len(lu.events) + len(bu.events); n != 0 {
+		t.Errorf("%d callbacks after Terminate", n)
+	}
+}
+
+// The seed's server ends its IIoMux inside SocketShutdown.
+func TestTerminateInSocketShutdown(t *testing.T) {
+	m, err := conn.NewMux(conn.MuxConfig{Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: m})
+	u.ended = func(s conn.Socket) {
+		s.Release()
+		must(t, m.Terminate())
+	}
+	must(t, s.Connect("nonsense", "")) // before the loops run
+	must(t, m.Run())
+	u.want("shutdown address_invalid")
+}
+
+// What's wrong with a SocketConfig is said.
+func TestBadSocketConfigs(t *testing.T) {
+	mux := startMux(t, nil)
+	for want, c := range map[string]conn.SocketConfig{
+		"Mux":      {User: newUser(t, "nobody")},
+		"User":     {Mux: mux},
+		"Sessions": {Mux: mux, User: newUser(t, "nobody"), Sessions: sessions{}},
+	} {
+		for _, p := range []conn.Provider{conn.TCP(), conn.Local()} {
+			if s, err := p.NewSocket(c); err == nil || s != nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, %v; want an error that names %s", s, err, want)
+			}
+		}
+	}
+}
+
+type sessions struct{}
+
+func (sessions) NewSession(conn.Role, string) (conn.Session, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// logged is a log that can be read meanwhile.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// seed-contract.md: details of a failure go to the log, by kind (LOG_TCP, LOG_LDS); misuse
+// of references does, too.
+func TestSocketLogs(t *testing.T) {
+	for _, muted := range []bool{false, true} {
+		log := &logged{}
+		c := conn.SocketConfig{Mux: startMux(t, nil), Logger: slog.New(slog.NewTextHandler(log, nil))}
+		if muted {
+			c.Mute = conn.LogTCP
+		}
+		s, u := newSocket(t, conn.TCP(), "the socket", c)
+		must(t, s.Connect("nonsense", ""))
+		u.want("shutdown address_invalid")
+		s.Release()
+		s.Release()
+		s.AddRef()
+		for _, want := range []string{"nonsense", "Release without a reference", "AddRef of a socket", "category=tcp"} {
+			if strings.Contains(log.String(), want) == muted {
+				t.Errorf("muted %t, and the log:\n%s", muted, log)
+			}
+		}
+	}
+}
+
+// A Socket is a fair citizen of its loop's limits: output beyond Flow.MaxPending is refused.
+func TestSocketOutputIsBounded(t *testing.T) {
+	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
+	client, _, _ := w.connect(conn.SocketConfig{Flow: conn.Flow{MaxPending: 1 << 20}})
+	p := make([]byte, 1<<20)
+	for {
+		err := client.Send(p)
+		if errors.Is(err, conn.ErrOutputFull) {
+			break
+		}
+		must(t, err)
+	}
+	w.close()
+}
+
+// Timeouts end sockets that don't get on: the Recv is canceled, and the socket lost.
+func TestSocketTimeouts(t *testing.T) {
+	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
+	client, cu, served := w.connect(conn.SocketConfig{Timeouts: conn.Timeouts{Read: 20 * time.Millisecond}})
+	must(t, client.Recv(make([]byte, 5), false))
+	cu.want("canceled 5", "shutdown lost")
+	client.Release()
+	served.Release()
+	w.close()
+}
+
+// Reason.Shutdown knows every reason.
+func TestReasonsAsShutdownReasons(t *testing.T) {
+	for r := range conn.Reason(engine.Reasons) {
+		got := r.Shutdown()
+		if own := r == conn.ReasonNone || r == conn.ReasonLocalShutdown || r == conn.ReasonUnreferenced || r == conn.ReasonDrain ||
+			r == conn.ReasonLinger; own != (got == conn.ShutdownNormal) {
+			t.Errorf("%v is %v", r, got)
+		}
+	}
+	if got := conn.ShutdownTLSHandshakeFailed.String(); got != "tls_handshake_failed" {
+		t.Errorf("the last is called %q", got)
+	}
+}
