@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,59 +21,66 @@ import (
 )
 
 func main() {
+	listen := flag.String("listen", "tcp://127.0.0.1:7000", "`URL` where clients connect, tcp://host:port or unix:///path")
+	to := flag.String("to", "tcp://127.0.0.1:7007", "`URL` of what they're connected with")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], nil); err != nil {
-		fmt.Fprintln(os.Stderr, "proxy:", err)
-		stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C doesn't wait for the drain
+	if err := run(ctx, slog.Default(), *listen, *to); err != nil {
+		slog.Error("proxy", "error", err)
 		os.Exit(1)
 	}
 }
 
-// run is the program. ready, if it isn't nil, is told of the address once it listens.
-func run(ctx context.Context, args []string, ready func(address string)) error {
-	flags := flag.NewFlagSet("proxy", flag.ContinueOnError)
-	listen := flags.String("listen", "tcp://127.0.0.1:7000", "where clients connect: tcp://host:port or unix:///path")
-	to := flags.String("to", "tcp://127.0.0.1:7007", "what they're connected with")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	from, err := server.ParseListener(*listen)
+// maxPooled is what's kept for reuse. Here it matters, because a buffer that one loop has
+// read into may be sent by another, whose free list it then joins: that can become longer
+// than anybody needs.
+const maxPooled = 4 << 20
+
+// run serves until ctx ends, and drains.
+func run(ctx context.Context, log *slog.Logger, listen, to string) error {
+	from, err := server.ParseListener(listen)
 	if err != nil {
 		return err
 	}
-	target, err := server.ParseListener(*to)
+	target, err := server.ParseListener(to)
 	if err != nil {
 		return err
 	}
-	p := &proxy{target: server.Target{Network: target.Network, Address: target.Address}}
 	var slots conn.Slots
-	p.peer = conn.NewSlot[conn.Stream](&slots, "peer")
-	p.srv, err = server.New(server.Config{Callback: p, Listeners: []server.Listener{from}, Slots: &slots})
+	p := &proxy{
+		log:    log,
+		target: server.Target{Network: target.Network, Address: target.Address},
+		peer:   conn.NewSlot[conn.Stream](&slots, "peer"),
+	}
+	p.srv, err = server.New(server.Config{
+		Callback:  p,
+		Listeners: []server.Listener{from},
+		Allocator: buffers.New(buffers.Config{MaxPooled: maxPooled}),
+		Slots:     &slots,
+		Logger:    log,
+	})
 	if err != nil {
 		return err
 	}
-	if err := p.srv.Start(); err != nil {
-		return err
-	}
-	for _, bound := range p.srv.Addrs() {
-		if ready != nil {
-			ready(bound[0].String())
-		}
-	}
-	<-ctx.Done()
-	drain, cancel := context.WithTimeout(context.Background(), server.DefaultDrainTimeout)
-	defer cancel()
-	return p.srv.Shutdown(drain)
+	return p.srv.Run(ctx)
 }
 
 // proxy pairs connections. Each of a pair has the other in its slot, and a reference to it,
 // which it gives back at its own end.
 type proxy struct {
 	server.BaseCallback
+	log    *slog.Logger
 	srv    *server.Server
 	target server.Target
 	peer   conn.Slot[conn.Stream]
+}
+
+// OnStartAcceptingConnections tells the addresses: of port 0 the system makes one.
+func (p *proxy) OnStartAcceptingConnections() {
+	for _, bound := range p.srv.Addrs() {
+		p.log.Info("listening", "address", bound[0].String())
+	}
 }
 
 // OnConnectionEstablished connects a client with the server, and then the two with each

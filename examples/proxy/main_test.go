@@ -3,13 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,33 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// size is what TestBackpressure moves each way.
+var size = flag.Int64("bytes", 64<<20, "what TestBackpressure moves each way")
+
+// start runs the program until the test ends, and returns its address.
+func start(t *testing.T, to string) string {
+	t.Helper()
+	addresses := make(chan string, 1)
+	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == "address" {
+				addresses <- a.Value.String()
+			}
+			return a
+		},
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, log, "tcp://127.0.0.1:0", "tcp://"+to) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return <-addresses
+}
 
 // startProxy runs the program before a server, until the test ends.
 func startProxy(t *testing.T, behind func(net.Conn)) string {
@@ -34,19 +62,8 @@ func startProxy(t *testing.T, behind func(net.Conn)) string {
 			go behind(c)
 		}
 	}()
-	ctx, cancel := context.WithCancel(context.Background())
-	address, done := make(chan string, 1), make(chan error, 1)
-	go func() {
-		done <- run(ctx, []string{"-listen", "tcp://127.0.0.1:0", "-to", "tcp://" + l.Addr().String()}, func(a string) { address <- a })
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		_ = l.Close()
-	})
-	return <-address
+	t.Cleanup(func() { _ = l.Close() })
+	return start(t, l.Addr().String())
 }
 
 func dial(t *testing.T, address string) *net.TCPConn {
@@ -79,62 +96,62 @@ func TestHalfClose(t *testing.T) {
 }
 
 // Many bytes in both directions at the same time, between a fast side and a slow one, in
-// little memory.
+// little memory, each direction ended by half-close.
 func TestBackpressure(t *testing.T) {
-	const size = 64 << 20
-	data := make([]byte, size)
-	for i := range data {
-		data[i] = byte(rand.IntN(256))
-	}
-	want := sha256.Sum256(data)
-	receive := func(r io.Reader, slowly bool) error {
-		h, p := sha256.New(), make([]byte, 16<<10)
-		for {
-			n, err := r.Read(p)
-			h.Write(p[:n])
-			if slowly {
-				runtime.Gosched()
-			}
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if !bytes.Equal(h.Sum(nil), want[:]) {
-			return errors.New("what came isn't what was sent")
-		}
-		return nil
-	}
 	behind := make(chan error, 1)
 	address := startProxy(t, func(c net.Conn) {
 		defer c.Close()
-		sent := make(chan error, 1)
-		go func() {
-			_, err := c.Write(data)
-			sent <- errors.Join(err, c.(*net.TCPConn).CloseWrite())
-		}()
-		behind <- errors.Join(receive(c, true), <-sent)
+		behind <- exchange(c.(*net.TCPConn), 8<<10) // slow: little at a time, and others first
 	})
-	var most atomic.Uint64
-	stop := watchMemory(&most)
 	c := dial(t, address)
-	sent := make(chan error, 1)
-	go func() {
-		_, err := c.Write(data)
-		sent <- errors.Join(err, c.CloseWrite())
-	}()
-	if err := errors.Join(receive(c, false), <-sent, <-behind); err != nil {
+	stop := watchMemory()
+	began := time.Now()
+	if err := errors.Join(exchange(c, 256<<10), <-behind); err != nil {
 		t.Error(err)
 	}
-	if before, peak := stop(); peak > before+16<<20 {
+	took := time.Since(began)
+	before, peak := stop()
+	if peak > before+16<<20 {
 		t.Errorf("the heap grew from %d to %d MiB", before>>20, peak>>20)
+	}
+	t.Logf("%d MiB each way in %v; the heap, of the proxy and both sides, grew by %d KiB at most", *size>>20, took.Round(time.Millisecond), (peak-before)>>10)
+}
+
+// exchange sends random bytes, always the same, and its end, while it receives those that
+// the other side sends, piece by piece.
+func exchange(c *net.TCPConn, piece int) error {
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(c, text(), *size)
+		sent <- errors.Join(err, c.CloseWrite())
+	}()
+	return errors.Join(verify(c, piece), <-sent)
+}
+
+// verify receives what exchange sends, and its end.
+func verify(c *net.TCPConn, piece int) error {
+	source, want, got := text(), make([]byte, piece), make([]byte, piece)
+	for at := int64(0); ; {
+		n, err := c.Read(got)
+		if _, err := io.ReadFull(source, want[:n]); err != nil || !bytes.Equal(got[:n], want[:n]) {
+			return fmt.Errorf("behind byte %d comes something else than was sent, or %w", at, err)
+		}
+		at += int64(n)
+		runtime.Gosched()
+		switch {
+		case errors.Is(err, io.EOF) && at == *size:
+			return nil
+		case err != nil:
+			return fmt.Errorf("after %d of %d bytes: %w", at, *size, err)
+		}
 	}
 }
 
+// text is random, and always the same.
+func text() io.Reader { return rand.NewChaCha8([32]byte{}) }
+
 // watchMemory looks at the heap until it's stopped.
-func watchMemory(most *atomic.Uint64) (stop func() (before, peak uint64)) {
+func watchMemory() (stop func() (before, peak uint64)) {
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -142,6 +159,7 @@ func watchMemory(most *atomic.Uint64) (stop func() (before, peak uint64)) {
 	}
 	runtime.GC()
 	before := heap()
+	most := before
 	end, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -150,7 +168,7 @@ func watchMemory(most *atomic.Uint64) (stop func() (before, peak uint64)) {
 		for {
 			select {
 			case <-look.C:
-				most.Store(max(most.Load(), heap()))
+				most = max(most, heap())
 			case <-end:
 				return
 			}
@@ -159,7 +177,7 @@ func watchMemory(most *atomic.Uint64) (stop func() (before, peak uint64)) {
 	return func() (uint64, uint64) {
 		close(end)
 		<-done
-		return before, most.Load()
+		return before, max(most, heap())
 	}
 }
 
@@ -171,20 +189,11 @@ func TestNobodyBehind(t *testing.T) {
 	}
 	closed := l.Addr().String()
 	_ = l.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	address, done := make(chan string, 1), make(chan error, 1)
-	go func() {
-		done <- run(ctx, []string{"-listen", "tcp://127.0.0.1:0", "-to", "tcp://" + closed}, func(a string) { address <- a })
-	}()
-	if c, err := net.Dial("tcp", <-address); err == nil { // the reset may come as early as that
+	if c, err := net.Dial("tcp", start(t, closed)); err == nil { // the reset may come as early as that
 		if n, err := c.Read(make([]byte, 1)); err == nil {
 			t.Errorf("%d bytes came from nobody", n)
 		}
 		_ = c.Close()
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 
@@ -205,9 +214,10 @@ func TestResetIsPassedOn(t *testing.T) {
 }
 
 func TestBadFlags(t *testing.T) {
-	for _, args := range [][]string{{"-listen", "nowhere"}, {"-to", "nowhere"}, {"-what"}, {"-listen", "tcp://127.0.0.1:99999"}} {
-		if err := run(t.Context(), args, nil); err == nil {
-			t.Errorf("%q: no error", args)
+	const good = "tcp://127.0.0.1:0"
+	for _, flags := range [][2]string{{"nowhere", good}, {good, "nowhere"}, {"tcp://127.0.0.1:99999", good}} {
+		if run(t.Context(), slog.New(slog.DiscardHandler), flags[0], flags[1]) == nil {
+			t.Errorf("%q: no error", flags)
 		}
 	}
 }
