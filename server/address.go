@@ -28,11 +28,20 @@ func parseHostPort(address string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
+// Resolver looks up the addresses of hosts; *net.Resolver is one. network is "ip", "ip4" or
+// "ip6". It's called on goroutines that may block, several at the same time.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
 // lookUp finds a host's addresses in the family of a network. One that comes as IPv4 in an
 // IPv6 mapping is IPv4; the zone of a link-local one (fe80::1%eth0), which the resolver
 // drops, is kept.
-func lookUp(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+network[len("tcp"):], host)
+func lookUp(ctx context.Context, r Resolver, network, host string) ([]netip.Addr, error) {
+	if _, err := netip.ParseAddr(host); err == nil {
+		r = net.DefaultResolver // which asks nobody then
+	}
+	ips, err := r.LookupNetIP(ctx, "ip"+network[len("tcp"):], host)
 	if err != nil {
 		return nil, fmt.Errorf("%w: check the host, or use an IP address", err)
 	}
@@ -56,7 +65,7 @@ func checkPath(path string) error {
 // spec resolves the address and says which socket to make. A host name stands for its
 // first IPv4 address, or else its first; no host stands for all interfaces, in both
 // families for "tcp".
-func (l Listener) spec() (sys.ListenSpec, error) {
+func (l Listener) spec(r Resolver) (sys.ListenSpec, error) {
 	spec := sys.ListenSpec{
 		Backlog: l.Backlog, ReusePort: l.ReusePort, Mode: uint32(l.Mode.Perm()), Options: l.Options,
 	}
@@ -68,7 +77,7 @@ func (l Listener) spec() (sys.ListenSpec, error) {
 	if err != nil {
 		return spec, err
 	}
-	ip, err := l.resolve(host)
+	ip, err := l.resolve(r, host)
 	if err != nil {
 		return spec, err
 	}
@@ -77,14 +86,14 @@ func (l Listener) spec() (sys.ListenSpec, error) {
 	return spec, nil
 }
 
-func (l Listener) resolve(host string) (netip.Addr, error) {
+func (l Listener) resolve(r Resolver, host string) (netip.Addr, error) {
 	if host == "" {
 		if l.Network == "tcp4" {
 			return netip.IPv4Unspecified(), nil
 		}
 		return netip.IPv6Unspecified(), nil
 	}
-	ips, err := lookUp(context.Background(), l.Network, host)
+	ips, err := lookUp(context.Background(), r, l.Network, host)
 	if err != nil {
 		return netip.Addr{}, err
 	}

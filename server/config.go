@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type Config struct {
 	Mux       *conn.Mux          // the event loops, started or not; nil: the server's own
 	Allocator *buffers.Allocator // nil: the server's own
 	Slots     *conn.Slots        // what users keep with connections, frozen by Start; nil: nothing
+	Resolver  Resolver           // of host names; nil: net.DefaultResolver
 	Logger    *slog.Logger       // nil: slog.Default()
 	Mute      conn.LogCategories // kinds of connections that aren't logged
 	Debug     bool               // misuse of references panics
@@ -111,6 +113,9 @@ func (c *Config) validate() error {
 	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
+	}
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -33,7 +33,7 @@ type endpoint struct {
 
 // listen makes the sockets: one, or with ReusePort one per loop.
 func (e *endpoint) listen(k sys.Kernel, loops int) error {
-	spec, err := e.l.spec()
+	spec, err := e.l.spec(e.s.config.Resolver)
 	if err != nil {
 		return fmt.Errorf("listener %q: %w", e.l.Name, err)
 	}

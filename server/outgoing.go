@@ -47,7 +47,7 @@ func (t *Target) check() error {
 }
 
 // resolve finds the target's addresses, off the loops.
-func (t *Target) resolve(ctx context.Context) ([]conn.Addr, error) {
+func (t *Target) resolve(ctx context.Context, r Resolver) ([]conn.Addr, error) {
 	if t.Network == "unix" {
 		return []conn.Addr{{Path: t.Address}}, nil
 	}
@@ -58,7 +58,7 @@ func (t *Target) resolve(ctx context.Context) ([]conn.Addr, error) {
 	ips := []netip.Addr{netip.IPv6Loopback()}
 	switch {
 	case host != "":
-		if ips, err = lookUp(ctx, t.Network, host); err != nil {
+		if ips, err = lookUp(ctx, r, t.Network, host); err != nil {
 			return nil, err
 		}
 	case t.Network != "tcp6": // this machine, as for net.Dial
@@ -168,7 +168,7 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 		defer cancel()
 	}
 	s.places.take()
-	addrs, failure := t.resolve(ctx)
+	addrs, failure := t.resolve(ctx, s.config.Resolver)
 	if s.state() != serverRunning {
 		addrs, failure = nil, conn.ErrClosed
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -267,5 +268,47 @@ func TestConnectOnALoop(t *testing.T) {
 	}
 	if _, err := fresh.Connect(t.Context(), target, nil); !errors.Is(err, conn.ErrMode) {
 		t.Errorf("Connect before Start: %v", err)
+	}
+}
+
+// resolver is a server.Resolver that knows some names.
+type resolver map[string][]netip.Addr
+
+func (r resolver) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
+	if ips := r[network+" "+host]; ips != nil {
+		return ips, nil
+	}
+	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+}
+
+// DESIGN, The server's life: names are resolved off the loops, several addresses tried; by
+// whom is the program's choice.
+func TestResolver(t *testing.T) {
+	known := resolver{
+		"ip4 backend": {netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.1")},
+		"ip front":    {netip.MustParseAddr("127.0.0.4")},
+	}
+	d := newDialer()
+	srv := startDialer(t, d, func(c *server.Config) {
+		c.Resolver = known
+		c.Listeners = []server.Listener{{Name: "l", Network: "tcp", Address: "front:0"}}
+	})
+	if at := srv.Addrs()["l"][0].AddrPort.Addr().String(); at != "127.0.0.4" {
+		t.Errorf("listening on %s", at)
+	}
+	_, port, err := net.SplitHostPort(echoServer(t, "tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := srv.Connect(t.Context(), server.Target{Network: "tcp4", Address: "backend:" + port}, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.wait(t, "created", "before x", "created", "before x", "created", "before x", "established")
+	c.Abort(nil)
+	c.Release()
+	var dns *net.DNSError
+	if _, err := srv.Connect(t.Context(), server.Target{Network: "tcp4", Address: "front:1"}, "x"); !errors.As(err, &dns) {
+		t.Errorf("%v, want that the name isn't known", err)
 	}
 }

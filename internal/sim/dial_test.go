@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -24,10 +25,29 @@ var targets = []server.Target{
 	{Network: "unix", Address: "@backend", Timeout: -1},
 	{Network: "tcp", Address: "10.0.0.1:81"},
 	{Network: "tcp", Address: "10.0.0.1:82", Timeout: 300 * time.Millisecond},
+	{Network: "tcp", Address: "cluster:80"},
+	{Network: "tcp", Address: "ruins:80", Timeout: 500 * time.Millisecond},
+	{Network: "tcp", Address: "nowhere:80"},
+}
+
+// resolver knows two names: one has an address that accepts among others, the other none.
+type resolver struct{ p *program }
+
+func (r resolver) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	r.p.w.Yield()
+	bad, good := netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("10.0.0.1")
+	switch host {
+	case "cluster":
+		return pick(r.p.w, []netip.Addr{bad, good}, []netip.Addr{good}, []netip.Addr{bad, bad, good}), nil
+	case "ruins":
+		return pick(r.p.w, []netip.Addr{bad}, []netip.Addr{bad, bad, bad}), nil
+	default:
+		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
 }
 
 func (p *program) addHosts() {
-	for i, t := range targets {
+	for i, t := range targets[:4] {
 		at := sys.Addr{Path: t.Address}
 		if t.Network == "tcp" {
 			at = sys.Addr{AddrPort: netip.MustParseAddrPort(t.Address)}

@@ -165,7 +165,7 @@ func (p *program) start() bool {
 	}
 	p.srv, err = server.New(server.Config{
 		Callback: cb, Listeners: []server.Listener{l}, MaxConnections: p.plan.limit,
-		Flow: p.plan.flow, Timeouts: p.plan.timeouts,
+		Flow: p.plan.flow, Timeouts: p.plan.timeouts, Resolver: resolver{p},
 		Mux: (*conn.Mux)(mux), Allocator: p.alloc, Logger: slog.New(slog.DiscardHandler), Debug: true,
 	})
 	if err != nil {
