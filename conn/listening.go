@@ -33,7 +33,7 @@ func (s *socket) Bind(localAddr string, localPort uint16) error {
 	}
 	s.becomeLocked(roleBound)
 	s.fd, s.file = fd, socketfile.Opened(bound.Path)
-	addr, port := s.kind.parts(bound)
+	addr, port := parts(bound)
 	if s.r.PostFunc(func() { s.called().SocketBindResult(s, addr, port) }) != nil {
 		return s.endLocked(ShutdownLost, nil)
 	}
@@ -135,7 +135,7 @@ func (l *listening) Admit() bool {
 // Offer implements engine.AcceptPolicy.
 func (l *listening) Offer(peer Addr) (owner any, wanted bool) {
 	s := (*socket)(l)
-	addr, port := s.kind.parts(peer)
+	addr, port := parts(peer)
 	s.offer = &offer{}
 	returned := s.guard(func() { s.called().SocketListenResult(s, addr, port) })
 	u := s.offer.user

@@ -48,8 +48,6 @@ type kind interface {
 	// remote reads an address to connect to, local one to bind to.
 	remote(address string, ipv6 bool) (Addr, error)
 	local(address string, port uint16, ipv6 bool) (Addr, error)
-	// parts are an address as users are told it.
-	parts(Addr) (string, uint16)
 }
 
 type tcp struct{}
@@ -84,8 +82,6 @@ func (tcp) local(address string, port uint16, ipv6 bool) (Addr, error) {
 	return Addr{AddrPort: netip.AddrPortFrom(ip, port)}, checkFamily(ip, ipv6)
 }
 
-func (tcp) parts(a Addr) (string, uint16) { return a.AddrPort.Addr().String(), a.AddrPort.Port() }
-
 func checkFamily(ip netip.Addr, ipv6 bool) error {
 	switch {
 	case ipv6 && (!ip.Is6() || ip.Is4In6()):
@@ -107,8 +103,6 @@ func (local) remote(address string, _ bool) (Addr, error) { return pathAddr(addr
 
 func (local) local(address string, _ uint16, _ bool) (Addr, error) { return pathAddr(address) }
 
-func (local) parts(a Addr) (string, uint16) { return a.Path, 0 }
-
 func pathAddr(path string) (Addr, error) {
 	switch {
 	case path == "" || path == "@":
@@ -117,6 +111,14 @@ func pathAddr(path string) (Addr, error) {
 		return Addr{}, fmt.Errorf("the path has %d bytes, and a socket's may have %d: choose a shorter one", len(path), sys.MaxPath)
 	}
 	return Addr{Path: path}, nil
+}
+
+// parts are an address as users are told it.
+func parts(a Addr) (string, uint16) {
+	if a.IsUnix() {
+		return a.Path, 0
+	}
+	return a.AddrPort.Addr().String(), a.AddrPort.Port()
 }
 
 var (

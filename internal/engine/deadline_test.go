@@ -471,3 +471,20 @@ func TestReadTimeoutOfRecv(t *testing.T) {
 		}
 	})
 }
+
+// Each read has its own time.
+func TestReadTimeoutOfTheNext(t *testing.T) {
+	drive(t, timeouts(engine.Timeouts{Read: 5 * time.Second}), func(k *kit) {
+		k.user.read = func(c *engine.Conn, _ *buffers.Buffer) { must(t, c.Read()) }
+		s, c := k.connect()
+		must(t, c.Read())
+		k.settle()
+		k.advance(4 * time.Second)
+		k.deliver(s, "x")
+		since := k.clock.now
+		k.advance(5*time.Second - tick/2)
+		k.user.want(c, "read 1")
+		k.user.forget(c)
+		k.wantEnd(c, since, 5*time.Second, engine.ReasonReadTimeout)
+	})
+}

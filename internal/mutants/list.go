@@ -263,4 +263,44 @@ var mutants = []mutant{
 `,
 		``,
 	},
+	{
+		"lose what a canceled Recv had got", "internal/engine/recv.go",
+		`slices.Concat(c.read.memory()[:x.have], x.carry)`,
+		`slices.Concat(c.read.memory()[:0], x.carry)`,
+	},
+	{
+		"don't flush what was cached for a connect that Shutdown came before", "conn/socket.go",
+		`		if !s.connected && c.Pending() > 0 {`,
+		`		if false {`,
+	},
+	{
+		"reset at the peer's end", "conn/view.go",
+		`func (view) ClientClose(c *engine.Conn) { _ = c.ShutdownFor(ReasonPeerClosed) }`,
+		`func (view) ClientClose(c *engine.Conn) { c.Abort(nil) }`,
+	},
+	{
+		"forget those Recvs that a local end cancels", "internal/engine/read.go",
+		`	if c.shard.env.Memory != nil {
+		c.cancelReadsLocked()
+		c.ext.carry = nil
+		return
+	}
+`,
+		``,
+	},
+	{
+		"answer a partial Recv with nothing", "internal/engine/recv.go",
+		`	if x.have < len(p) && (c.read.kind == readMemory || x.have == 0) {`,
+		`	if x.have < len(p) && c.read.kind == readMemory {`,
+	},
+	{
+		"forget to time a read again after the one before", "internal/engine/read.go",
+		`	c.read = readOp{}
+	c.flags.clear(readTimed)
+	x := c.ext
+`,
+		`	c.read = readOp{}
+	x := c.ext
+`,
+	},
 }

@@ -52,6 +52,9 @@ func (k *Kernel) Connect(fd int, to sys.Addr) sys.Errno {
 		errno = unix.EAGAIN // the queue is full; no event tells when it isn't
 	case !found && k.w.IntN(2) == 0:
 		errno = unix.ECONNREFUSED
+		if k.w.IntN(3) == 0 {
+			errno = unix.ENETUNREACH
+		}
 	default:
 		s.called = true
 		k.w.Add(&handshake{s: s, host: h, refused: !found || h.Accept == nil})

@@ -97,8 +97,12 @@ var (
 	unixAt = sys.Addr{Path: "@sluice"}
 )
 
-// run is the whole life of a program.
+// run is the whole life of a program, in one of the two views.
 func run(w *sim.World) {
+	if w.IntN(5) == 0 {
+		runSockets(w)
+		return
+	}
 	p := &program{w: w, plan: newPlan(w), lives: map[uint64]*life{}, outgoing: map[uint64]*dialing{}, peers: map[string]*client{}}
 	p.alloc = buffers.New(buffers.Config{Debug: w.IntN(4) == 0})
 	w.Note("plan", "%+v %+v", p.plan, w.Faults)

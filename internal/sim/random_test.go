@@ -87,6 +87,9 @@ func checkReached(t *testing.T) {
 			want = append(want, r.String())
 		}
 	}
+	for _, why := range []string{"normal", "by_peer", "lost", "connect_failed", "connect_rejected", "address_invalid", "accept_failed"} {
+		want = append(want, "shutdown "+why)
+	}
 	for _, what := range want {
 		if reached[what] == 0 {
 			t.Errorf("no seed has come to %s", what)

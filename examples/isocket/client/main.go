@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	a := &app{mux: mux, out: out}
+	a := &app{mux: mux, say: func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }}
 	socket, err := provider.NewSocket(conn.SocketConfig{Mux: mux, User: a})
 	if err != nil {
 		return err
@@ -66,22 +66,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 type app struct {
 	conn.BaseUser
 	mux *conn.Mux
-	out io.Writer
+	say func(format string, args ...any)
 	err error
 }
 
-func (a *app) SocketConnectComplete(conn.Socket) { fmt.Fprintln(a.out, "connected") }
-func (a *app) SocketSendResult(conn.Socket)      { fmt.Fprintln(a.out, "Data had been sent") }
+func (a *app) SocketConnectComplete(conn.Socket) { a.say("connected") }
+func (a *app) SocketSendResult(conn.Socket)      { a.say("Data had been sent") }
 
 func (a *app) SocketRecvResult(s conn.Socket, p []byte, n int) {
-	fmt.Fprintf(a.out, "Received %q\n", p[:n])
+	a.say("Received %q", p[:n])
 	if err := s.Recv(p, true); err != nil {
 		a.err = errors.Join(a.err, err)
 	}
 }
 
 func (a *app) SocketShutdown(s conn.Socket, reason conn.ShutdownReason) {
-	fmt.Fprintln(a.out, "ended:", reason)
+	a.say("ended: %v", reason)
 	if reason != conn.ShutdownNormal && reason != conn.ShutdownByPeer {
 		a.err = errors.Join(a.err, s.Err())
 	}

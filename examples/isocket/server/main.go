@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/sluice-net/sluice/conn"
@@ -44,7 +45,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	a := &app{mux: mux, out: out, deny: *deny}
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+	a := &app{mux: mux, say: say, deny: *deny}
 	socket, err := conn.TCP().NewSocket(conn.SocketConfig{Mux: mux, User: a, IPv6: at.Addr().Is6()})
 	if err != nil {
 		return err
@@ -63,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 type app struct {
 	conn.BaseUser
 	mux  *conn.Mux
-	out  io.Writer
+	say  func(format string, args ...any)
 	deny string
 	err  error
 }
@@ -73,13 +75,13 @@ func (a *app) SocketBindResult(s conn.Socket, localAddr string, localPort uint16
 		a.fail(err)
 		return
 	}
-	fmt.Fprintf(a.out, "listening on %s port %d\n", localAddr, localPort)
+	a.say("listening on %s port %d", localAddr, localPort)
 }
 
 func (a *app) SocketListenResult(s conn.Socket, remoteAddr string, _ uint16) {
 	var user conn.User
 	if remoteAddr != a.deny {
-		user = &remoteUser{out: a.out, buffer: make([]byte, 1024)}
+		user = &remoteUser{say: a.say, buffer: make([]byte, 1024)}
 	}
 	if err := s.Accept(user); err != nil { // nil: denied
 		a.fail(err)
@@ -99,27 +101,27 @@ func (a *app) fail(err error) { a.err = errors.Join(a.err, err) }
 // remoteUser serves one connection.
 type remoteUser struct {
 	conn.BaseUser
-	out    io.Writer
+	say    func(format string, args ...any)
 	buffer []byte
 }
 
 func (u *remoteUser) SocketAcceptComplete(s conn.Socket) {
 	u.receive(s)
 	if err := s.Send([]byte("Hello world\n")); err != nil {
-		fmt.Fprintln(u.out, "Send:", err)
+		u.say("Send: %v", err)
 	}
 }
 
 func (u *remoteUser) receive(s conn.Socket) {
 	if err := s.Recv(u.buffer, true); err != nil {
-		fmt.Fprintln(u.out, "Recv:", err)
+		u.say("Recv: %v", err)
 	}
 }
 
-func (u *remoteUser) SocketSendResult(conn.Socket) { fmt.Fprintln(u.out, "Data had been sent") }
+func (u *remoteUser) SocketSendResult(conn.Socket) { u.say("Data had been sent") }
 
 func (u *remoteUser) SocketRecvResult(s conn.Socket, p []byte, n int) {
-	fmt.Fprintf(u.out, "Received data\n%s", hex.Dump(p[:n]))
+	u.say("Received data\n%s", strings.TrimSuffix(hex.Dump(p[:n]), "\n"))
 	u.receive(s)
 }
 
@@ -127,6 +129,6 @@ func (u *remoteUser) SocketRecvResult(s conn.Socket, p []byte, n int) {
 func (u *remoteUser) SocketRecvCanceled(conn.Socket, []byte) {}
 
 func (u *remoteUser) SocketShutdown(s conn.Socket, reason conn.ShutdownReason) {
-	fmt.Fprintf(u.out, "%v has ended: %v\n", s, reason)
+	u.say("%v has ended: %v", s, reason)
 	s.Release()
 }
