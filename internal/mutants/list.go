@@ -303,4 +303,31 @@ var mutants = []mutant{
 	x := c.ext
 `,
 	},
+	{
+		"keep the beginning of a message whose rest never comes", "framing/reader.go",
+		`	r.cause = cause
+	r.drop()
+`,
+		`	r.cause = cause
+`,
+	},
+	{
+		"begin the rest of a message a byte too late", "framing/reader.go",
+		`		r.tail.Append(p[r.tail.Len()-before:])
+		return len(p), nil
+`,
+		`		r.tail.Append(p[min(r.tail.Len()-before+1, len(p)):])
+		return len(p), nil
+`,
+	},
+	{
+		"drop what users keep before they're told of the release", "internal/engine/close.go",
+		`	c.becomeLocked(Released)
+	c.leave()
+`,
+		`	c.becomeLocked(Released)
+	c.slots.Store(nil)
+	c.leave()
+`,
+	},
 }

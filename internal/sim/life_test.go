@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/framing"
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/sim"
 )
@@ -32,6 +33,7 @@ type life struct {
 	asked, answered int
 	shut            bool // Shutdown was called: reads aren't answered any more
 	at              int  // bytes of the peer's stream that came
+	reader          *framing.Reader
 
 	// Output.
 	accepted, completed int // operations, where completions are told of
@@ -92,6 +94,9 @@ func (p *program) life(c *conn.Stream) *life {
 		l = &life{p: p, w: p.w, c: c, peer: p.all[0]}
 		p.lives[c.ID()] = l
 	}
+	if got := p.slot.Get(c); got != l {
+		p.w.Failf("%s: the slot has %p, not %p", l.name, got, l)
+	}
 	return l
 }
 
@@ -126,6 +131,14 @@ func (p *program) OnConnectionEstablished(c *conn.Stream, peer conn.Addr) {
 	}
 	cl.life = l
 	p.lives[c.ID()] = l
+	p.slot.Set(c, l)
+	if p.plan.message > 0 {
+		fixed, err := framing.NewFixed(framing.FixedConfig{Size: p.plan.message})
+		if err != nil {
+			panic(err)
+		}
+		l.reader = framing.NewReader(fixed, p.alloc)
+	}
 	defer l.enter("OnConnectionEstablished").leave()
 	for i := range p.w.IntN(maxWriters) {
 		l.work(byte(i + 1))
@@ -138,7 +151,6 @@ func (p *program) OnReadCompleted(c *conn.Stream, b *buffers.Buffer) {
 	defer l.enter("OnReadCompleted").leave()
 	l.answer()
 	l.receive(b)
-	l.echo(b)
 	if len(l.stash) == 0 {
 		l.ask()
 	}
@@ -171,7 +183,6 @@ func (p *program) OnReadCompletionErrorMayNotBeFatalConnectionError(c *conn.Stre
 	if live && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)) {
 		l.answer()
 		l.receive(b)
-		l.echo(b)
 		if len(l.stash) == 0 {
 			l.ask()
 		}
@@ -255,6 +266,9 @@ func (p *program) OnConnectionClosure(c *conn.Stream, r conn.Reason) {
 		b.Release()
 	}
 	l.stash = nil
+	if l.reader != nil {
+		_ = l.reader.Close()
+	}
 }
 
 func (p *program) OnConnectionClosed(c *conn.Stream) {
@@ -275,6 +289,9 @@ func (p *program) OnSocketReleased(d *conn.UserData) {
 		return // it was never established
 	}
 	defer l.enter("OnSocketReleased").leave()
+	if got := p.slot.Get(d); got != l {
+		p.w.Failf("%s: in the end the slot has %p, not %p", l.name, got, l)
+	}
 	if l.isReleased || !l.closed || l.refs > 0 {
 		p.w.Failf("%s: released; before %t, closed %t, %d references", l.name, l.isReleased, l.closed, l.refs)
 	}
@@ -320,9 +337,28 @@ func (l *life) answer() {
 	}
 }
 
-// receive checks that what came is the peer's stream, from where it was. A byte out of
-// band that came too late, or wasn't fetched before the next, may be anywhere in it.
+// receive takes what came, and sends it back: at once, or message by message.
 func (l *life) receive(b *buffers.Buffer) {
+	l.check(b)
+	if l.reader == nil {
+		l.echo(b)
+		return
+	}
+	err := l.reader.Feed(b, func(msg *buffers.Buffer) error {
+		if msg.Len() != l.p.plan.message {
+			l.w.Failf("%s: a message of %d bytes", l.name, msg.Len())
+		}
+		l.echo(msg)
+		return nil
+	})
+	if left := l.reader.Need(); err != nil || left < 1 || left > l.p.plan.message {
+		l.w.Failf("%s: %d bytes are left of a message, and the error is %v", l.name, left, err)
+	}
+}
+
+// check holds that what came is the peer's stream, from where it was. A byte out of
+// band that came too late, or wasn't fetched before the next, may be anywhere in it.
+func (l *life) check(b *buffers.Buffer) {
 	for _, got := range b.Bytes() {
 		if got >= oob {
 			continue

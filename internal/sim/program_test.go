@@ -31,6 +31,8 @@ type program struct {
 	peers map[string]*client
 	all   []*client
 
+	slots    conn.Slots
+	slot     conn.Slot[life]
 	outgoing map[uint64]*dialing
 	asked    int // by AsyncConnect
 	told     int // what has become of those
@@ -50,6 +52,7 @@ type plan struct {
 	flow                   conn.Flow
 	timeouts               conn.Timeouts
 	limit                  int // MaxConnections
+	message                int // the size of the clients' messages; 0: none
 	panics                 bool
 	abrupt                 bool // the loops are ended before the server is shut down
 }
@@ -73,9 +76,10 @@ func newPlan(w *sim.World) plan {
 			Write:  pick(w, time.Second, 4*time.Second, 10*time.Second),
 			Linger: pick(w, 100*time.Millisecond, 5*time.Second),
 		},
-		limit:  pick(w, 0, 0, 1, 2),
-		panics: w.IntN(8) == 0,
-		abrupt: w.IntN(10) == 0,
+		limit:   pick(w, 0, 0, 1, 2),
+		message: pick(w, 0, 0, 1, 7, 100),
+		panics:  w.IntN(8) == 0,
+		abrupt:  w.IntN(10) == 0,
 	}
 	faults := func(often ...int) int { return pick(w, append(often, 0, 0)...) }
 	w.Faults = sim.Faults{
@@ -105,6 +109,7 @@ func run(w *sim.World) {
 	}
 	p := &program{w: w, plan: newPlan(w), lives: map[uint64]*life{}, outgoing: map[uint64]*dialing{}, peers: map[string]*client{}}
 	p.alloc = buffers.New(buffers.Config{Debug: w.IntN(4) == 0})
+	p.slot = conn.NewSlot[life](&p.slots, "life")
 	w.Note("plan", "%+v %+v", p.plan, w.Faults)
 	if !p.start() {
 		return
@@ -170,7 +175,7 @@ func (p *program) start() bool {
 	p.srv, err = server.New(server.Config{
 		Callback: cb, Listeners: []server.Listener{l}, MaxConnections: p.plan.limit,
 		Flow: p.plan.flow, Timeouts: p.plan.timeouts, Resolver: resolver{p},
-		Mux: (*conn.Mux)(mux), Allocator: p.alloc, Logger: slog.New(slog.DiscardHandler), Debug: true,
+		Mux: (*conn.Mux)(mux), Allocator: p.alloc, Slots: &p.slots, Logger: slog.New(slog.DiscardHandler), Debug: true,
 	})
 	if err != nil {
 		panic(err)
