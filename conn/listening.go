@@ -165,7 +165,7 @@ func (s *socket) guard(call func()) (returned bool) {
 func (l *listening) Placed() {}
 
 // Displaced implements engine.AcceptPolicy.
-func (l *listening) Displaced() { l.env.Unshare() }
+func (l *listening) Displaced(Addr) { l.env.Unshare() }
 
 // Cancel implements engine.AcceptPolicy.
 func (l *listening) Cancel() {}

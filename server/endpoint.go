@@ -177,7 +177,7 @@ func (e *endpoint) Offer(conn.Addr) (owner any, wanted bool) { return nil, true 
 func (e *endpoint) Placed() { e.s.places.placed() }
 
 // Displaced implements engine.AcceptPolicy.
-func (e *endpoint) Displaced() { e.s.leave() }
+func (e *endpoint) Displaced(conn.Addr) { e.s.leave() }
 
 // Cancel implements engine.AcceptPolicy.
 func (e *endpoint) Cancel() {

@@ -84,7 +84,7 @@ func (e *endpoint) stats() ListenerStats {
 	n := e.env.Counts()
 	st := ListenerStats{
 		Accepted:      n[engine.CountAccepted],
-		Rejected:      n[engine.CountRejected],
+		Rejected:      n[engine.CountUnwanted] + n[engine.CountShed] + n[engine.CountDisplaced],
 		AcceptErrors:  n[engine.CountAcceptErrors],
 		Closed:        map[conn.Reason]uint64{},
 		ReceivedBytes: n[engine.CountReceivedBytes],

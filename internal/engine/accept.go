@@ -20,7 +20,7 @@ type AcceptPolicy interface {
 	Offer(peer Addr) (owner any, wanted bool)
 	// Placed: a connection has taken the place; Displaced: it never began its life.
 	Placed()
-	Displaced()
+	Displaced(peer Addr)
 	// Cancel gives a place back that no connection took.
 	Cancel()
 	// AcceptFailed tells of a failure; after a fatal one the acceptor is closed.
@@ -225,7 +225,7 @@ func (a *Acceptor) shed() {
 	k.Close(a.reserve)
 	a.reserve = -1
 	if fd, _, errno := k.Accept(a.fd); errno == 0 {
-		a.refuse(fd)
+		a.refuse(fd, CountShed)
 	}
 	if reserve, err := k.Reserve(); err == nil {
 		a.reserve = reserve
@@ -233,17 +233,17 @@ func (a *Acceptor) shed() {
 }
 
 // refuse resets a connection, at once: its client is told, and nothing of it stays.
-func (a *Acceptor) refuse(fd int) {
+func (a *Acceptor) refuse(fd int, as Counter) {
 	k := a.r.Kernel()
 	k.SetLinger(fd, true, 0)
 	k.Close(fd)
-	a.env.shards[a.r.Index()].add(CountRejected, 1)
+	a.env.shards[a.r.Index()].add(as, 1)
 }
 
 func (a *Acceptor) offer(fd int, peer Addr) {
 	owner, wanted := a.policy.Offer(peer)
 	if !wanted {
-		a.refuse(fd)
+		a.refuse(fd, CountUnwanted)
 		a.policy.Cancel()
 		return
 	}
@@ -265,9 +265,8 @@ func (a *Acceptor) place(fd int, peer Addr, owner any) {
 		return
 	}
 	if to.Post(c) != nil { // that loop has ended
-		a.r.Kernel().Close(fd)
+		a.refuse(fd, CountDisplaced)
 		to.AddLoad(-1)
-		a.env.shards[a.r.Index()].add(CountRejected, 1)
-		a.policy.Displaced()
+		a.policy.Displaced(peer)
 	}
 }

@@ -170,7 +170,7 @@ func TestAcceptSheds(t *testing.T) {
 				if !tt.sheds {
 					want = 0
 				}
-				if n := k.count(engine.CountRejected); n != uint64(want) || k.kernel.reserve != reserves+want {
+				if n := k.count(engine.CountShed); n != uint64(want) || k.kernel.reserve != reserves+want {
 					t.Errorf("%d connections were shed, and %d reserves taken; want %d", n, k.kernel.reserve-reserves, want)
 				}
 				for i, s := range waiting[:want] {
@@ -305,7 +305,7 @@ func TestOffer(t *testing.T) {
 		if k.accepted() != 1 || k.policy.places != 0 || k.policy.placed != 1 {
 			t.Errorf("%d connections, %d places, %d placed: want 1, 0, 1", k.accepted(), k.policy.places, k.policy.placed)
 		}
-		if n := k.count(engine.CountRejected); n != 2 {
+		if n := k.count(engine.CountUnwanted); n != 2 {
 			t.Errorf("%d are counted as rejected, want 2", n)
 		}
 		for _, c := range k.user.byFD {

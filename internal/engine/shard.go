@@ -14,8 +14,10 @@ type Counter uint8
 
 // The counters. Those of closures, one for each Reason, come last.
 const (
-	CountAccepted Counter = iota
-	CountRejected         // accepted by the kernel, refused by us
+	CountAccepted  Counter = iota
+	CountUnwanted          // refused when it was offered
+	CountShed              // refused for want of descriptors
+	CountDisplaced         // refused because its loop has ended
 	CountAcceptErrors
 	CountReceivedBytes // application bytes, as all bytes here
 	CountSentBytes

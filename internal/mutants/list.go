@@ -222,12 +222,9 @@ var mutants = []mutant{
 	},
 	{
 		"place a connection on a loop that has ended", "internal/engine/accept.go",
-		`		a.r.Kernel().Close(fd)
-		to.AddLoad(-1)
-		a.env.shards[a.r.Index()].add(CountRejected, 1)
-		a.policy.Displaced()`,
-		`		to.AddLoad(-1)
-		a.policy.Displaced()`,
+		`		a.refuse(fd, CountDisplaced)
+		to.AddLoad(-1)`,
+		`		to.AddLoad(-1)`,
 	},
 	{
 		"take any event for a connect's success", "internal/engine/connect.go",
