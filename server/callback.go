@@ -23,8 +23,9 @@ type AcceptCallback interface {
 	// OnAcceptError: accepting failed for now (it's tried again, less and less
 	// often) or, if err is about the descriptor itself, for good.
 	OnAcceptError(listener string, err error)
-	// OnMaximumConnections: the limit is reached; nothing more is accepted until a
-	// connection closes. listener is "" for the server's limit.
+	// OnMaximumConnections: a limit is reached, the listener's or, with "", the
+	// server's. Nothing more is accepted there until a connection closes; those who
+	// come wait in the kernel's queue. Once each time it's reached.
 	OnMaximumConnections(listener string)
 }
 

@@ -48,7 +48,13 @@ type Listener struct {
 	Backlog   int         // connections the kernel queues; 0: the system's maximum
 	Mode      fs.FileMode // of a Unix-domain socket's file; 0: what the umask leaves
 	Options   conn.SocketOptions
-	Sessions  conn.SessionFactory // what stands between the bytes and the callbacks; nil: nothing
+
+	// MaxConnections are the most that are open at a time; 0: no limit but the server's.
+	// When they are, only this listener pauses: connections wait in the kernel's queue,
+	// as at the server's limit.
+	MaxConnections int
+
+	Sessions conn.SessionFactory // what stands between the bytes and the callbacks; nil: nothing
 }
 
 // URL is the listener in the form that ParseListener reads.
@@ -91,8 +97,15 @@ func (l Listener) check() error {
 	default:
 		return fmt.Errorf("listener %q: unknown network %q: want tcp, tcp4, tcp6 or unix", l.URL(), l.Network)
 	}
-	if l.Backlog < 0 {
+	return l.checkLimits()
+}
+
+func (l Listener) checkLimits() error {
+	switch {
+	case l.Backlog < 0:
 		return fmt.Errorf("listener %q: Backlog is %d: want 0 or more", l.URL(), l.Backlog)
+	case l.MaxConnections < 0:
+		return fmt.Errorf("listener %q: MaxConnections is %d: want 0 (no limit) or more", l.URL(), l.MaxConnections)
 	}
 	return nil
 }

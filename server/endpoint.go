@@ -29,6 +29,16 @@ type endpoint struct {
 	file   *socketfile.File
 	accept []*engine.Acceptor
 	logged atomic.Int64 // the second of the last line about a failed accept
+
+	places    account                            // guarded by Server.places
+	accepting atomic.Pointer[[]*engine.Acceptor] // accept, once it's complete
+}
+
+// newEndpoint makes one that doesn't listen yet.
+func newEndpoint(s *Server, l Listener) *endpoint {
+	e := &endpoint{s: s, l: l, cb: s.config.Callback, places: account{limit: l.MaxConnections}}
+	e.wcb, _ = s.config.Callback.(WriteCallback)
+	return e
 }
 
 // listen makes the sockets: one, or with ReusePort one per loop.
@@ -160,29 +170,54 @@ func (e *endpoint) close(ctx context.Context) {
 
 // Admit implements engine.AcceptPolicy.
 func (e *endpoint) Admit() bool {
-	ok, report := e.s.places.admit()
-	if report {
-		if e.mayLog() {
-			e.s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "limit", e.s.config.MaxConnections)
-		}
-		e.s.control.report(func() { e.cb.OnMaximumConnections("") })
+	ok, news := e.s.places.admit(&e.places)
+	if news.listener {
+		e.reportFull(e.l.Name, e.l.MaxConnections)
+	}
+	if news.server {
+		e.reportFull("", e.s.config.MaxConnections)
 	}
 	return ok
+}
+
+func (e *endpoint) reportFull(listener string, limit int) {
+	if e.mayLog() {
+		e.s.log.Warn("the maximum of connections is reached; accepting pauses until one closes", "listener", listener, "limit", limit)
+	}
+	e.s.control.report(func() { e.cb.OnMaximumConnections(listener) })
 }
 
 // Offer implements engine.AcceptPolicy.
 func (e *endpoint) Offer(conn.Addr) (owner any, wanted bool) { return nil, true }
 
 // Placed implements engine.AcceptPolicy.
-func (e *endpoint) Placed() { e.s.places.placed() }
+func (e *endpoint) Placed() { e.s.places.placed(&e.places) }
 
 // Displaced implements engine.AcceptPolicy.
-func (e *endpoint) Displaced(conn.Addr) { e.s.leave() }
+func (e *endpoint) Displaced(conn.Addr) { e.leave() }
 
 // Cancel implements engine.AcceptPolicy.
-func (e *endpoint) Cancel() {
-	if e.s.places.cancel() {
+func (e *endpoint) Cancel() { e.resume(e.s.places.cancel(&e.places)) }
+
+// leave gives a connection's place back.
+func (e *endpoint) leave() { e.resume(e.s.places.leave(&e.places)) }
+
+// resume has those acceptors look again who waited for a place.
+func (e *endpoint) resume(who scope) {
+	switch {
+	case who.server:
 		e.s.resumeAccepting()
+	case who.listener:
+		e.resumeAccepting()
+	}
+}
+
+// resumeAccepting has the listener's acceptors look again.
+func (e *endpoint) resumeAccepting() {
+	if all := e.accepting.Load(); all != nil {
+		for _, a := range *all {
+			a.Resume()
+		}
 	}
 }
 
@@ -263,7 +298,7 @@ func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*c
 // panics; the engine sees the panic all the same.
 func (e *endpoint) Closed(c *engine.Conn, r engine.Reason, established bool) {
 	e.s.held.Add(1)
-	e.s.leave()
+	e.leave()
 	if !established {
 		return
 	}

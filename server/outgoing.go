@@ -73,8 +73,7 @@ func (t *Target) resolve(ctx context.Context, r Resolver) ([]conn.Addr, error) {
 
 // newOutgoing is the endpoint of the connections that the server makes itself.
 func newOutgoing(s *Server) *endpoint {
-	e := &endpoint{s: s, l: Listener{Name: reservedName}, cb: s.config.Callback}
-	e.wcb, _ = s.config.Callback.(WriteCallback)
+	e := newEndpoint(s, Listener{Name: reservedName})
 	e.prepareEnv(s.mux)
 	e.env.Wildcard = true
 	return e
@@ -129,13 +128,13 @@ func (s *Server) AsyncConnect(t Target, userData any) error {
 	if err := s.mayConnect(&t); err != nil {
 		return err
 	}
-	s.places.take() // before Shutdown looks, or it's too late
+	s.places.take(&s.outgoing.places) // before Shutdown looks, or it's too late
 	if s.state() != serverRunning {
-		s.leave()
+		s.outgoing.leave()
 		return conn.ErrClosed
 	}
 	s.mux.Group.Spawn(func() {
-		defer s.leave()
+		defer s.outgoing.leave()
 		// A name that isn't found is told of like an address that doesn't answer.
 		if _, err := s.dial(s.dialing, t, &attempt{userData: userData}); err != nil {
 			s.control.post(func() { s.config.Callback.OnError("connect to "+t.Address, err) })
@@ -167,7 +166,7 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 		ctx, cancel = context.WithTimeout(ctx, t.Timeout)
 		defer cancel()
 	}
-	s.places.take()
+	s.places.take(&s.outgoing.places)
 	addrs, failure := t.resolve(ctx, s.config.Resolver)
 	if s.state() != serverRunning {
 		addrs, failure = nil, conn.ErrClosed
@@ -180,7 +179,7 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 	}
 	c, err := s.outgoing.env.Connect(d)
 	if err != nil {
-		s.leave()
+		s.outgoing.leave()
 	}
 	return c, err
 }

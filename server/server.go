@@ -126,9 +126,8 @@ func (s *Server) start() error {
 	}
 	group := s.mux.Group
 	kernel := group.Reactors()[0].Kernel()
-	wcb, _ := s.config.Callback.(WriteCallback)
 	for _, l := range s.config.Listeners {
-		e := &endpoint{s: s, l: l, cb: s.config.Callback, wcb: wcb}
+		e := newEndpoint(s, l)
 		if err := e.listen(kernel, len(group.Reactors())); err != nil {
 			return errors.Join(err, s.undoStart())
 		}
@@ -150,6 +149,7 @@ func (s *Server) start() error {
 		if err := e.open(); err != nil {
 			return errors.Join(err, s.abandon())
 		}
+		e.accepting.Store(&e.accept)
 		all = append(all, e.accept...)
 	}
 	s.accept.Store(&all)
@@ -318,18 +318,9 @@ func (s *Server) abortAll(r conn.Reason, cause error) (n int) {
 	return n
 }
 
-// resumeAccepting has the acceptors look again, because there's a place.
+// resumeAccepting has all acceptors look again, because there's a place.
 func (s *Server) resumeAccepting() {
-	if all := s.accept.Load(); all != nil {
-		for _, a := range *all {
-			a.Resume()
-		}
-	}
-}
-
-// leave gives a connection's place back.
-func (s *Server) leave() {
-	if s.places.leave() {
-		s.resumeAccepting()
+	for _, e := range s.listeners() {
+		e.resumeAccepting()
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-net/sluice/internal/engine"
 )
 
-// Stats are a server's counters. They only grow, but for Open, Held and the reactors'
-// Connections and Posts; they're exact once all is quiet.
+// Stats are a server's counters. They only grow, but for Open, Held, the limits and the
+// reactors' Connections and Posts; they're exact once all is quiet.
 type Stats struct {
 	State     string // new, running, draining, stopped
 	Open      int    // connections open now
@@ -22,6 +22,8 @@ type Stats struct {
 
 // ListenerStats are the counters of one listener's connections.
 type ListenerStats struct {
+	Open          int // connections open now
+	Limit         int // Listener.MaxConnections; 0: none
 	Accepted      uint64
 	Rejected      uint64 // accepted by the kernel and refused
 	AcceptErrors  uint64
@@ -83,6 +85,8 @@ func (s *Server) Allocator() *buffers.Allocator { return s.allocator }
 func (e *endpoint) stats() ListenerStats {
 	n := e.env.Counts()
 	st := ListenerStats{
+		Open:          e.s.places.openAt(&e.places),
+		Limit:         e.l.MaxConnections,
 		Accepted:      n[engine.CountAccepted],
 		Rejected:      n[engine.CountUnwanted] + n[engine.CountShed] + n[engine.CountDisplaced],
 		AcceptErrors:  n[engine.CountAcceptErrors],

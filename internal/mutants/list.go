@@ -163,10 +163,8 @@ var mutants = []mutant{
 	},
 	{
 		"forget who waits for a place", "server/places.go",
-		`	resume, p.waiting = p.waiting, false
-	return resume`,
-		`	resume, p.waiting = p.waiting && p.taken > 0, false
-	return resume`,
+		`	resume = scope{server: p.all.waiting, listener: own.waiting}`,
+		`	resume = scope{server: p.all.waiting && p.all.taken > 0, listener: own.waiting}`,
 	},
 	{
 		"keep the write deadline of output that's gone", "internal/engine/deadline.go",
