@@ -85,7 +85,6 @@ func TestCountsAreTheClients(t *testing.T) {
 				of("sent_bytes_total", "default"):           float64(total),
 				of("reads_total", "default"):                float64(cb.reads.Load()),
 				of("connections_accepted_total", "default"): clients,
-				of("connections_rejected_total", "default"): 0,
 				of("accept_errors_total", "default"):        0,
 				of("callback_panics_total", "default"):      1,
 				of("connections_open", "default"):           0,
@@ -102,6 +101,9 @@ func TestCountsAreTheClients(t *testing.T) {
 				closed(conn.ReasonReset):                    1,
 				closed(conn.ReasonPanic):                    1,
 				closed(conn.ReasonLocalAbort):               clients - 4,
+			}
+			for r := range s.Stats().Listeners["main"].Rejected {
+				want[rejected(r)] = 0
 			}
 			for r := conn.ReasonNone + 1; int(r) < engine.Reasons; r++ {
 				if series := closed(r); float64(reasons[r]) != want[series] {
@@ -121,6 +123,40 @@ func TestCountsAreTheClients(t *testing.T) {
 
 func closed(r conn.Reason) string {
 	return of("connections_closed_total", "default", fmt.Sprintf("reason=%q", r))
+}
+
+func rejected(r server.Rejection) string {
+	return of("connections_rejected_total", "default", fmt.Sprintf("reason=%q", r))
+}
+
+// TestRejectionsAreTheClients holds that each connection which was refused is counted for
+// its reason, and no other.
+func TestRejectionsAreTheClients(t *testing.T) {
+	const served, refused = 2, 5
+	mux := newMux(t, 1)
+	s := newServer(t, "tcp", newEcho(), on(mux), func(c *server.Config) { c.Listeners[0].MaxPerAddress = served })
+	start(t, s)
+	for range served {
+		mustExchange(t, dial(t, s), 1)
+	}
+	for range refused {
+		bound := s.Addrs()["main"][0]
+		c, err := net.Dial(bound.Network(), bound.String())
+		if err == nil { // the reset may be as early as in the dial
+			err = exchange(c, 1)
+			c.Close()
+		}
+		if err == nil {
+			t.Error("one too many is served")
+		}
+	}
+	settle(t, mux)
+	want := figures{of("connections_accepted_total", "default"): served}
+	for r := range s.Stats().Listeners["main"].Rejected {
+		want[rejected(r)] = 0
+	}
+	want[rejected(server.RejectedPerAddress)] = refused
+	scrape(t, handlerFor(t, s)).must(t, want)
 }
 
 // together runs all clients at a time and sums up.
@@ -190,13 +226,16 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	want := figures{"sluice_ready": 1, "sluice_draining": 0, `sluice_connections_limit{server="default"}`: 5}
 	for _, listener := range []string{"main", "file"} {
 		for _, name := range []string{
-			"connections_accepted_total", "connections_rejected_total", "accept_errors_total", "connections_open",
+			"connections_accepted_total", "accept_errors_total", "connections_open",
 			"received_bytes_total", "sent_bytes_total", "reads_total", "writes_total", "callback_panics_total",
 		} {
 			want[fmt.Sprintf("sluice_%s{listener=%q,server=%q}", name, listener, "default")] = 0
 		}
 		for r := conn.ReasonNone + 1; int(r) < engine.Reasons; r++ {
 			want[fmt.Sprintf("sluice_connections_closed_total{listener=%q,reason=%q,server=%q}", listener, r, "default")] = 0
+		}
+		for _, why := range []string{"max_connections", "per_address", "rate", "descriptors", "draining"} {
+			want[fmt.Sprintf("sluice_connections_rejected_total{listener=%q,reason=%q,server=%q}", listener, why, "default")] = 0
 		}
 		bound := s.Addrs()[listener][0]
 		want[fmt.Sprintf("sluice_listener_info{address=%q,listener=%q,server=%q,transport=%q}", bound, listener, "default", bound.Network())] = 1

@@ -50,10 +50,6 @@ var listenerCounters = []listenerCounter{
 		func(l server.ListenerStats) uint64 { return l.Accepted },
 	},
 	{
-		counter("connections_rejected_total", "Connections that the kernel had accepted and that were refused.", "server", "listener"),
-		func(l server.ListenerStats) uint64 { return l.Rejected },
-	},
-	{
 		counter("accept_errors_total", "Failures to accept a connection.", "server", "listener"),
 		func(l server.ListenerStats) uint64 { return l.AcceptErrors },
 	},
@@ -85,11 +81,12 @@ var (
 	ready     = gauge("ready", "Whether all servers serve: started, not draining, and no event loop has failed.")
 	draining  = gauge("draining", "Whether a server is draining.")
 
-	listenerInfo      = gauge("listener_info", "An address that a listener is bound to; always 1.", "server", "listener", "transport", "address")
-	connectionsClosed = counter("connections_closed_total", "Connections that ended, by why.", "server", "listener", "reason")
-	connectionsOpen   = gauge("connections_open", "Connections that are open.", "server", "listener")
-	connectionsLimit  = gauge("connections_limit", "The most connections that a server has open over all its listeners; +Inf without a limit.", "server")
-	connectionsHeld   = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
+	listenerInfo        = gauge("listener_info", "An address that a listener is bound to; always 1.", "server", "listener", "transport", "address")
+	connectionsRejected = counter("connections_rejected_total", "Connections that the kernel had accepted and that were refused, by why.", "server", "listener", "reason")
+	connectionsClosed   = counter("connections_closed_total", "Connections that ended, by why.", "server", "listener", "reason")
+	connectionsOpen     = gauge("connections_open", "Connections that are open.", "server", "listener")
+	connectionsLimit    = gauge("connections_limit", "The most connections that a server has open over all its listeners; +Inf without a limit.", "server")
+	connectionsHeld     = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
 
 	reactorEvents      = counter("reactor_events_total", "Dispatches of an event loop: events, tasks and timers.", "reactor")
 	reactorConnections = gauge("reactor_connections", "Connections placed on an event loop.", "reactor")
@@ -108,7 +105,7 @@ var (
 // families are those above.
 var families = []family{
 	buildInfo, ready, draining,
-	listenerInfo, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld,
+	listenerInfo, connectionsRejected, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld,
 	reactorEvents, reactorConnections, reactorTasks, reactorPanics, reactorSlow,
 	buffersBytes, buffersOutstanding, buffersGets, buffersMisses, buffersMisuses, buffersLeaked,
 }
@@ -136,6 +133,9 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 		name := label(name)
 		for _, f := range listenerCounters {
 			f.send(metrics, float64(f.of(l)), s.name, name)
+		}
+		for r, n := range l.Rejected {
+			connectionsRejected.send(metrics, float64(n), s.name, name, r.String())
 		}
 		open := int64(l.Accepted)
 		for r := conn.ReasonNone + 1; int(r) < engine.Reasons; r++ {

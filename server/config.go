@@ -54,6 +54,14 @@ type Listener struct {
 	// as at the server's limit.
 	MaxConnections int
 
+	// MaxPerAddress are the most that one peer has open at a time; 0: no limit. Further
+	// ones are reset when they come, and counted; nobody else notices. A peer is an IP
+	// address, or a network of IPv6 with a prefix of 64 bits, since whoever has one of
+	// its addresses has them all (but link-local addresses count one by one). What
+	// counts is the open descriptor: a connection that's closed and still referenced
+	// doesn't. TCP only.
+	MaxPerAddress int
+
 	Sessions conn.SessionFactory // what stands between the bytes and the callbacks; nil: nothing
 }
 
@@ -92,6 +100,9 @@ func (l Listener) check() error {
 		if l.ReusePort {
 			return fmt.Errorf("listener %q: ReusePort is for tcp listeners", l.URL())
 		}
+		if l.MaxPerAddress != 0 {
+			return fmt.Errorf("listener %q: MaxPerAddress is for tcp listeners: all peers of a Unix-domain socket have the same address; use MaxConnections", l.URL())
+		}
 	case "":
 		return errors.New("listener without a Network: want tcp, tcp4, tcp6 or unix")
 	default:
@@ -106,6 +117,8 @@ func (l Listener) checkLimits() error {
 		return fmt.Errorf("listener %q: Backlog is %d: want 0 or more", l.URL(), l.Backlog)
 	case l.MaxConnections < 0:
 		return fmt.Errorf("listener %q: MaxConnections is %d: want 0 (no limit) or more", l.URL(), l.MaxConnections)
+	case l.MaxPerAddress < 0:
+		return fmt.Errorf("listener %q: MaxPerAddress is %d: want 0 (no limit) or more", l.URL(), l.MaxPerAddress)
 	}
 	return nil
 }

@@ -30,13 +30,15 @@ type endpoint struct {
 	accept []*engine.Acceptor
 	logged atomic.Int64 // the second of the last line about a failed accept
 
-	places    account                            // guarded by Server.places
+	places    account // guarded by Server.places
+	addresses addresses
+	refused   refusals
 	accepting atomic.Pointer[[]*engine.Acceptor] // accept, once it's complete
 }
 
 // newEndpoint makes one that doesn't listen yet.
 func newEndpoint(s *Server, l Listener) *endpoint {
-	e := &endpoint{s: s, l: l, cb: s.config.Callback, places: account{limit: l.MaxConnections}}
+	e := &endpoint{s: s, l: l, cb: s.config.Callback, places: account{limit: l.MaxConnections}, addresses: addresses{limit: l.MaxPerAddress}}
 	e.wcb, _ = s.config.Callback.(WriteCallback)
 	return e
 }
@@ -187,20 +189,24 @@ func (e *endpoint) reportFull(listener string, limit int) {
 	e.s.control.report(func() { e.cb.OnMaximumConnections(listener) })
 }
 
-// Offer implements engine.AcceptPolicy.
-func (e *endpoint) Offer(conn.Addr) (owner any, wanted bool) { return nil, true }
-
 // Placed implements engine.AcceptPolicy.
 func (e *endpoint) Placed() { e.s.places.placed(&e.places) }
 
 // Displaced implements engine.AcceptPolicy.
-func (e *endpoint) Displaced(conn.Addr) { e.leave() }
+func (e *endpoint) Displaced(peer conn.Addr) { e.leave(peer) }
 
 // Cancel implements engine.AcceptPolicy.
 func (e *endpoint) Cancel() { e.resume(e.s.places.cancel(&e.places)) }
 
-// leave gives a connection's place back.
-func (e *endpoint) leave() { e.resume(e.s.places.leave(&e.places)) }
+// leave gives an accepted connection's place back: the address's first, since the next
+// to come into the other may be from there.
+func (e *endpoint) leave(peer conn.Addr) {
+	e.addresses.leave(peer)
+	e.leavePlace()
+}
+
+// leavePlace gives the place of any connection back.
+func (e *endpoint) leavePlace() { e.resume(e.s.places.leave(&e.places)) }
 
 // resume has those acceptors look again who waited for a place.
 func (e *endpoint) resume(who scope) {
@@ -298,7 +304,7 @@ func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*c
 // panics; the engine sees the panic all the same.
 func (e *endpoint) Closed(c *engine.Conn, r engine.Reason, established bool) {
 	e.s.held.Add(1)
-	e.leave()
+	e.leave(c.RemoteAddr())
 	if !established {
 		return
 	}

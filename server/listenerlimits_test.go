@@ -168,6 +168,8 @@ func TestBadLimits(t *testing.T) {
 		want     string
 	}{
 		{server.Listener{Network: "tcp", Address: ":0", MaxConnections: -1}, "MaxConnections is -1: want 0 (no limit) or more"},
+		{server.Listener{Network: "tcp", Address: ":0", MaxPerAddress: -1}, "MaxPerAddress is -1: want 0 (no limit) or more"},
+		{server.Listener{Network: "unix", Address: "@x", MaxPerAddress: 1}, "MaxPerAddress is for tcp listeners"},
 	} {
 		_, err := server.New(server.Config{Callback: newRecorder(hooks{}), Listeners: []server.Listener{tt.listener}})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -130,11 +130,11 @@ func (s *Server) AsyncConnect(t Target, userData any) error {
 	}
 	s.places.take(&s.outgoing.places) // before Shutdown looks, or it's too late
 	if s.state() != serverRunning {
-		s.outgoing.leave()
+		s.outgoing.leavePlace()
 		return conn.ErrClosed
 	}
 	s.mux.Group.Spawn(func() {
-		defer s.outgoing.leave()
+		defer s.outgoing.leavePlace()
 		// A name that isn't found is told of like an address that doesn't answer.
 		if _, err := s.dial(s.dialing, t, &attempt{userData: userData}); err != nil {
 			s.control.post(func() { s.config.Callback.OnError("connect to "+t.Address, err) })
@@ -179,7 +179,7 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 	}
 	c, err := s.outgoing.env.Connect(d)
 	if err != nil {
-		s.outgoing.leave()
+		s.outgoing.leavePlace()
 	}
 	return c, err
 }

@@ -25,7 +25,7 @@ type ListenerStats struct {
 	Open          int // connections open now
 	Limit         int // Listener.MaxConnections; 0: none
 	Accepted      uint64
-	Rejected      uint64 // accepted by the kernel and refused
+	Rejected      map[Rejection]uint64 // accepted by the kernel and refused; every Rejection is in it
 	AcceptErrors  uint64
 	Closed        map[conn.Reason]uint64
 	ReceivedBytes uint64 // the application's
@@ -88,7 +88,7 @@ func (e *endpoint) stats() ListenerStats {
 		Open:          e.s.places.openAt(&e.places),
 		Limit:         e.l.MaxConnections,
 		Accepted:      n[engine.CountAccepted],
-		Rejected:      n[engine.CountUnwanted] + n[engine.CountShed] + n[engine.CountDisplaced],
+		Rejected:      e.refused.counts(&n),
 		AcceptErrors:  n[engine.CountAcceptErrors],
 		Closed:        map[conn.Reason]uint64{},
 		ReceivedBytes: n[engine.CountReceivedBytes],
