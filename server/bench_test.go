@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"testing"
 
@@ -20,7 +21,7 @@ func startBench(b *testing.B, loops int, l server.Listener) (*server.Server, str
 		b.Fatal(err)
 	}
 	l.Name, l.Network, l.Address = "bench", "tcp", "127.0.0.1:0"
-	srv, err := server.New(server.Config{Callback: echo{}, Mux: mux, Listeners: []server.Listener{l}})
+	srv, err := server.New(server.Config{Callback: echo{}, Mux: mux, Listeners: []server.Listener{l}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,6 +61,34 @@ func BenchmarkAccept(b *testing.B) {
 			})
 		}
 	}
+}
+
+// What it costs to refuse a connection for the rate (ADR 8), beside serving one: connect and
+// wait for the reset.
+func BenchmarkRefuse(b *testing.B) {
+	b.Run("served", func(b *testing.B) {
+		_, address := startBench(b, 1, server.Listener{})
+		for b.Loop() {
+			connectEchoClose(b, address)
+		}
+	})
+	b.Run("refused", func(b *testing.B) {
+		srv, address := startBench(b, 1, server.Listener{AcceptRate: 1e-6})
+		connectEchoClose(b, address)
+		for b.Loop() {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				continue // the reset was as early as that
+			}
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				b.Error("it was served")
+			}
+			_ = c.Close()
+		}
+		if n := srv.Stats().Listeners["bench"].Rejected[server.RejectedRate]; n < uint64(b.N) {
+			b.Errorf("%d of %d are counted as refused", n, b.N)
+		}
+	})
 }
 
 func connectEchoClose(b *testing.B, address string) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"time"
@@ -61,6 +62,13 @@ type Listener struct {
 	// counts is the open descriptor: a connection that's closed and still referenced
 	// doesn't. TCP only.
 	MaxPerAddress int
+
+	// AcceptRate is how many connections are accepted in a second; 0: as many as come.
+	// AcceptBurst is how many may come at a time when few have come before; 0: those of
+	// one second, at least 1. Further ones are reset when they come, and counted: see
+	// docs/adr/0008.
+	AcceptRate  float64
+	AcceptBurst int
 
 	Sessions conn.SessionFactory // what stands between the bytes and the callbacks; nil: nothing
 }
@@ -119,6 +127,12 @@ func (l Listener) checkLimits() error {
 		return fmt.Errorf("listener %q: MaxConnections is %d: want 0 (no limit) or more", l.URL(), l.MaxConnections)
 	case l.MaxPerAddress < 0:
 		return fmt.Errorf("listener %q: MaxPerAddress is %d: want 0 (no limit) or more", l.URL(), l.MaxPerAddress)
+	case !(l.AcceptRate >= 0 && l.AcceptRate <= math.MaxFloat64): // nor is it NaN
+		return fmt.Errorf("listener %q: AcceptRate is %v: want 0 (no limit) or more connections per second", l.URL(), l.AcceptRate)
+	case l.AcceptBurst < 0:
+		return fmt.Errorf("listener %q: AcceptBurst is %d: want 0 (those of a second) or more", l.URL(), l.AcceptBurst)
+	case l.AcceptBurst > 0 && l.AcceptRate == 0:
+		return fmt.Errorf("listener %q: AcceptBurst is set without AcceptRate: set both", l.URL())
 	}
 	return nil
 }

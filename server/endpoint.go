@@ -32,13 +32,14 @@ type endpoint struct {
 
 	places    account // guarded by Server.places
 	addresses addresses
+	pace      pace
 	refused   refusals
 	accepting atomic.Pointer[[]*engine.Acceptor] // accept, once it's complete
 }
 
 // newEndpoint makes one that doesn't listen yet.
 func newEndpoint(s *Server, l Listener) *endpoint {
-	e := &endpoint{s: s, l: l, cb: s.config.Callback, places: account{limit: l.MaxConnections}, addresses: addresses{limit: l.MaxPerAddress}}
+	e := &endpoint{s: s, l: l, cb: s.config.Callback, places: account{limit: l.MaxConnections}, addresses: addresses{limit: l.MaxPerAddress}, pace: newPace(l)}
 	e.wcb, _ = s.config.Callback.(WriteCallback)
 	return e
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -170,6 +171,11 @@ func TestBadLimits(t *testing.T) {
 		{server.Listener{Network: "tcp", Address: ":0", MaxConnections: -1}, "MaxConnections is -1: want 0 (no limit) or more"},
 		{server.Listener{Network: "tcp", Address: ":0", MaxPerAddress: -1}, "MaxPerAddress is -1: want 0 (no limit) or more"},
 		{server.Listener{Network: "unix", Address: "@x", MaxPerAddress: 1}, "MaxPerAddress is for tcp listeners"},
+		{server.Listener{Network: "tcp", Address: ":0", AcceptRate: -0.5}, "AcceptRate is -0.5: want 0 (no limit) or more"},
+		{server.Listener{Network: "tcp", Address: ":0", AcceptRate: math.NaN()}, "AcceptRate is NaN"},
+		{server.Listener{Network: "tcp", Address: ":0", AcceptRate: math.Inf(1)}, "AcceptRate is +Inf"},
+		{server.Listener{Network: "tcp", Address: ":0", AcceptRate: 1, AcceptBurst: -1}, "AcceptBurst is -1"},
+		{server.Listener{Network: "tcp", Address: ":0", AcceptBurst: 1}, "AcceptBurst is set without AcceptRate"},
 	} {
 		_, err := server.New(server.Config{Callback: newRecorder(hooks{}), Listeners: []server.Listener{tt.listener}})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

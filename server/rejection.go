@@ -8,17 +8,16 @@ import (
 )
 
 // Rejection is why a connection that the kernel had accepted was refused: it was reset,
-// and no callback has heard of it.
+// and no callback has heard of it. On a Unix-domain socket its client may see an end instead.
 type Rejection uint8
 
+// Why connections are refused.
 const (
-	// RejectedMaxConnections is never counted: at these limits connections wait in the
-	// kernel's queue.
-	RejectedMaxConnections Rejection = iota
-	RejectedPerAddress               // Listener.MaxPerAddress
-	RejectedRate                     // Listener.AcceptRate
-	RejectedDescriptors              // this process or the system had no descriptor left for long
-	RejectedDraining                 // its event loop had ended when it came
+	RejectedMaxConnections Rejection = iota // never: at these limits they wait in the kernel's queue
+	RejectedPerAddress                      // Listener.MaxPerAddress
+	RejectedRate                            // Listener.AcceptRate
+	RejectedDescriptors                     // this process or the system had no descriptor left for long
+	RejectedDraining                        // its event loop had ended when it came
 
 	rejections
 )
@@ -53,6 +52,11 @@ func (r *refusals) counts(n *engine.Counts) map[Rejection]uint64 {
 func (e *endpoint) Offer(peer conn.Addr) (owner any, wanted bool) {
 	if !e.addresses.enter(peer) {
 		e.reject(peer, RejectedPerAddress)
+		return nil, false
+	}
+	if !e.pace.allow(e.env.Mux.Group.Now()) {
+		e.addresses.leave(peer)
+		e.reject(peer, RejectedRate)
 		return nil, false
 	}
 	return nil, true

@@ -188,6 +188,10 @@ func (g *Group) OnLoop() bool {
 // NextID gives out numbers from 1.
 func (g *Group) NextID() uint64 { return g.ids.Add(1) }
 
+// Now is the clock's time, which is monotonic. Unlike a Reactor's it's the same for all
+// loops, and has those gaps in it in which the process didn't run.
+func (g *Group) Now() time.Duration { return g.config.Clock.Now() }
+
 // Spawn starts a goroutine.
 func (g *Group) Spawn(f func()) { g.config.Spawn(f) }
 
