@@ -224,6 +224,10 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	start(t, s)
 	got := scrape(t, h)
 	want := figures{"sluice_ready": 1, "sluice_draining": 0, `sluice_connections_limit{server="default"}`: 5}
+	for _, phase := range []string{"grace", "evicting", "aborting", "over"} {
+		want[fmt.Sprintf("sluice_drain_phase{phase=%q,server=%q}", phase, "default")] = 0
+	}
+	want[`sluice_drain_phase{phase="none",server="default"}`] = 1
 	for _, listener := range []string{"main", "file"} {
 		for _, name := range []string{
 			"connections_accepted_total", "accept_errors_total", "connections_open",
@@ -257,6 +261,9 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 		of("connections_open", "default"):     0,
 		of("received_bytes_total", "default"): 10,
 		closed(conn.ReasonDrainAbort):         1,
+
+		`sluice_drain_phase{phase="none",server="default"}`: 0,
+		`sluice_drain_phase{phase="over",server="default"}`: 1,
 	})
 }
 

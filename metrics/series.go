@@ -86,6 +86,7 @@ var (
 	connectionsClosed   = counter("connections_closed_total", "Connections that ended, by why.", "server", "listener", "reason")
 	connectionsOpen     = gauge("connections_open", "Connections that are open.", "server", "listener")
 	connectionsLimit    = gauge("connections_limit", "The most connections that a server has open over all its listeners; +Inf without a limit.", "server")
+	drainPhase          = gauge("drain_phase", "1 for the phase that a server's drain is in, 0 for the others.", "server", "phase")
 	connectionsHeld     = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
 
 	reactorEvents      = counter("reactor_events_total", "Dispatches of an event loop: events, tasks and timers.", "reactor")
@@ -105,7 +106,7 @@ var (
 // families are those above.
 var families = []family{
 	buildInfo, ready, draining,
-	listenerInfo, connectionsRejected, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld,
+	listenerInfo, connectionsRejected, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld, drainPhase,
 	reactorEvents, reactorConnections, reactorTasks, reactorPanics, reactorSlow,
 	buffersBytes, buffersOutstanding, buffersGets, buffersMisses, buffersMisuses, buffersLeaked,
 }
@@ -129,6 +130,9 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 	}
 	connectionsLimit.send(metrics, limit, s.name)
 	connectionsHeld.send(metrics, float64(s.stats.Held), s.name)
+	for p := server.DrainNone; p <= server.DrainOver; p++ {
+		drainPhase.send(metrics, truth(s.stats.Drain.Phase == p), s.name, p.String())
+	}
 	for name, l := range s.stats.Listeners {
 		name := label(name)
 		for _, f := range listenerCounters {

@@ -50,6 +50,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return conn.ErrMode
 	}
 	s.become(serverDraining)
+	s.draining.become(DrainGrace)
 	s.stopDialing()
 
 	cb := s.config.Callback
@@ -106,6 +107,7 @@ func withGrace(ctx context.Context) (context.Context, context.CancelFunc) {
 // drain waits for the connections to end, helps them to, and returns how many it had
 // to abort.
 func (s *Server) drain(ctx context.Context) (aborted int) {
+	defer s.draining.become(DrainOver)
 	begun := time.Now()
 	total := s.config.DrainTimeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -124,10 +126,12 @@ func (s *Server) drain(ctx context.Context) (aborted int) {
 		case <-look.C:
 			evict.look(s, progress(time.Since(begun), total))
 		case <-ctx.Done():
+			s.draining.become(DrainAborting)
 			for _, e := range s.listeners() {
 				e.env.Refuse.Store(true) // who is on his way to his loop comes too late
 			}
 			aborted = s.abortAll(conn.ReasonDrainAbort, context.Cause(ctx))
+			s.draining.aborted(aborted)
 			s.awaitEmpty()
 			return aborted
 		}
@@ -151,8 +155,11 @@ type eviction struct {
 }
 
 func (v *eviction) look(s *Server, progress float64) {
-	allowed := 0
+	allowed, silent, before := 0, 0, v.evicted
 	if progress >= evictFrom {
+		if s.draining.phase() == DrainGrace {
+			s.draining.become(DrainEvicting)
+		}
 		if v.total == 0 {
 			v.total = s.places.open()
 		}
@@ -168,11 +175,16 @@ func (v *eviction) look(s *Server, progress float64) {
 		if !quiet && allowed <= 0 {
 			continue
 		}
-		if e.ShutdownFor(conn.ReasonDrain) == nil && !quiet {
+		switch {
+		case e.ShutdownFor(conn.ReasonDrain) != nil: // it has ended by itself
+		case quiet:
+			silent++
+		default:
 			allowed--
 			v.evicted++
 		}
 	}
+	s.draining.shutDown(silent, v.evicted-before)
 }
 
 // awaitEmpty waits for aborted connections to end, which takes their loops a moment,

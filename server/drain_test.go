@@ -44,6 +44,9 @@ func TestDrainShutsQuietConnectionsDown(t *testing.T) {
 	for _, j := range all {
 		j.wait(t)
 	}
+	if d := f.srv.Stats().Drain; d.Phase != server.DrainOver || d.Quiet != 3 || d.Evicted != 0 || d.Aborted != 0 {
+		t.Errorf("the drain is at %+v", d)
+	}
 	for name, l := range f.srv.Stats().Listeners {
 		if name == "outgoing" {
 			continue

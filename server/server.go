@@ -35,7 +35,8 @@ type Server struct {
 	// come meanwhile, so they never wait for it.
 	changing lock.Mutex
 
-	places *places
+	places   *places
+	draining draining
 
 	pausing lock.Mutex // orders StopAcceptingConnections, Start… and Shutdown
 	paused  bool       // guarded by pausing

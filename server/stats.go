@@ -13,6 +13,7 @@ type Stats struct {
 	Open      int    // connections open now
 	Held      int    // closed, but referenced
 	Limit     int    // Config.MaxConnections; 0: none
+	Drain     DrainStats
 	Listeners map[string]ListenerStats
 	Reactors  []ReactorStats
 	Panics    uint64 // callbacks that panicked, on these loops
@@ -56,6 +57,7 @@ func (s *Server) Stats() Stats {
 	for _, e := range endpoints {
 		st.Listeners[e.l.Name] = e.stats()
 	}
+	st.Drain = s.draining.copy(st.Open)
 	if s.live.Load() != nil { // before that there may be no Mux
 		g := s.mux.Group
 		st.Panics, st.Slow = g.Panics(), g.SlowCalls()
