@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ type config struct {
 
 	Reactors       count    `default:"0"`
 	MaxConnections count    `default:"0"`
+	MaxPerAddress  count    `default:"0"`
+	AcceptRate     count    `default:"0"`
 	IdleTimeout    duration `default:"0"`
 	DrainTimeout   duration `default:"10s"`
 
@@ -31,6 +34,19 @@ type config struct {
 
 	Help    helpFlag `short:"h"`
 	Version versionFlag
+}
+
+// listeners are those of --listen, with the limits that each of them has. All clients of a
+// Unix-domain socket have one address, so there's no limit for each.
+func (c config) listeners() []server.Listener {
+	all := slices.Clone(c.Listen)
+	for i := range all {
+		all[i].AcceptRate = float64(c.AcceptRate)
+		if all[i].Network != "unix" {
+			all[i].MaxPerAddress = int(c.MaxPerAddress)
+		}
+	}
+	return all
 }
 
 // errAnswered ends a run that was only asked something.

@@ -65,7 +65,7 @@ func (d *daemon) start() (err error) {
 	}
 	d.server, err = server.New(server.Config{
 		Callback:       callbacks{draining: d.logDraining},
-		Listeners:      d.config.Listen,
+		Listeners:      d.config.listeners(),
 		MaxConnections: int(d.config.MaxConnections),
 		Timeouts:       conn.Timeouts{Idle: time.Duration(d.config.IdleTimeout)},
 		Mux:            d.mux,

@@ -215,6 +215,34 @@ func TestMaxConnections(t *testing.T) {
 	roundTrip(t, second, "second")
 }
 
+// TestRefused holds that those above the other limits are refused, and that a limit for
+// each address isn't one for Unix-domain sockets.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for name, reason := range map[string]string{"ECHOD_MAX_PER_ADDRESS": "per_address", "ECHOD_ACCEPT_RATE": "rate"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := "unix://" + filepath.Join(shortDir(t), "e.sock")
+			r := launch(t, map[string]string{name: "1", "ECHOD_LISTEN": "tcp://127.0.0.1:0," + file})
+			url := r.ready(t)
+			roundTrip(t, dial(t, url), "first")
+			second, err := net.Dial("tcp", strings.TrimPrefix(url, "tcp://"))
+			if err == nil { // the reset may be as early as in the dial
+				_, err = second.Read(make([]byte, 1))
+				second.Close()
+			}
+			if !errors.Is(err, unix.ECONNRESET) {
+				t.Errorf("%v, want a reset", err)
+			}
+			awaitLine(t, r.admin(t)+"/metrics", `sluice_connections_rejected_total{listener="tcp://127.0.0.1:0",reason="`+reason+`",server="default"} 1`)
+			roundTrip(t, dial(t, file), "first")
+			if reason == "per_address" {
+				roundTrip(t, dial(t, file), "second")
+			}
+		})
+	}
+}
+
 // TestIdleTimeout holds that a silent connection is ended, and not before its time.
 func TestIdleTimeout(t *testing.T) {
 	t.Parallel()

@@ -30,6 +30,12 @@ Limits
                        [0, $ECHOD_REACTORS]
   --max-connections N  Connections at a time, the rest wait; 0 is no limit.
                        [0, $ECHOD_MAX_CONNECTIONS]
+  --max-per-address N  Connections of one client at a time, by IP address (IPv6:
+                       by /64 network); it's refused more. 0 is no limit.
+                       [0, $ECHOD_MAX_PER_ADDRESS]
+  --accept-rate N      New connections in a second at each address of --listen;
+                       more are refused. 0 is no limit.
+                       [0, $ECHOD_ACCEPT_RATE]
   --idle-timeout TIME  Close connections without a byte for so long; 0 is never.
                        [0, $ECHOD_IDLE_TIMEOUT]
   --drain-timeout TIME Once told to stop, let connections end by themselves for
