@@ -99,6 +99,9 @@ func (c *client) Ready() bool {
 	}
 }
 
+// Until implements sim.Sleeper.
+func (c *client) Until() time.Duration { return c.until }
+
 // Step implements sim.Actor.
 func (c *client) Step() {
 	if c.Peer == nil {

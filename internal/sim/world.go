@@ -71,6 +71,14 @@ type Actor interface {
 	Step()
 }
 
+// Sleeper is an Actor that becomes ready when it's time. Without that, time would pass to
+// the program's next time-out, and the actor would be late.
+type Sleeper interface {
+	Actor
+	// Until is when, by Now; in the past if it isn't sleeping.
+	Until() time.Duration
+}
+
 // task is a goroutine of the program under test.
 type task struct {
 	name   string
@@ -411,6 +419,11 @@ func (w *World) pass(far bool) bool {
 		limit = max(next.at-w.Now(), 0)
 	case far:
 		limit = patience
+	}
+	for _, a := range w.actors {
+		if s, ok := a.(Sleeper); ok && s.Until() > w.Now() {
+			limit = min(limit, s.Until()-w.Now())
+		}
 	}
 	w.mu.Lock()
 	w.current = nil
