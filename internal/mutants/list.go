@@ -167,6 +167,33 @@ var mutants = []mutant{
 		`	resume = scope{server: p.all.waiting && p.all.taken > 0, listener: own.waiting}`,
 	},
 	{
+		"forget who waits for a listener's place", "server/places.go",
+		`	resume = scope{server: p.all.waiting, listener: own.waiting}`,
+		`	resume = scope{server: p.all.waiting}`,
+	},
+	{
+		"let one too many in", "server/places.go",
+		`a.limit > 0 && a.taken >= a.limit }`,
+		`a.limit > 0 && a.taken > a.limit }`,
+	},
+	{
+		"count an address that was refused for the rate", "server/rejection.go",
+		`		e.addresses.leave(peer)
+		e.reject(peer, RejectedRate)`,
+		`		e.reject(peer, RejectedRate)`,
+	},
+	{
+		"forget that an address has left", "server/endpoint.go",
+		`	e.addresses.leave(peer)
+	e.leavePlace()`,
+		`	e.leavePlace()`,
+	},
+	{
+		"give tokens for time that hasn't passed", "server/acceptrate.go",
+		`rate.NewLimiter(rate.Limit(l.AcceptRate), l.burst())`,
+		`rate.NewLimiter(rate.Limit(2*l.AcceptRate), l.burst())`,
+	},
+	{
 		"keep the write deadline of output that's gone", "internal/engine/deadline.go",
 		`	case !c.canFlushLocked():
 		c.flags.clear(writeTimed | lastTry)`,

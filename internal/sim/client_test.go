@@ -20,7 +20,8 @@ type client struct {
 	w    *sim.World
 	name string
 	to   sys.Addr
-	life *life // at the program's end, once established
+	from sys.Addr // what the program sees of it
+	life *life    // at the program's end, once established
 
 	// What it's going to do.
 	total   int // bytes to send
@@ -68,7 +69,7 @@ const (
 func newClient(p *program, name string, to sys.Addr) *client {
 	w := p.w
 	c := &client{
-		p: p, w: w, name: name, to: to,
+		p: p, w: w, name: name, to: to, from: sys.Addr{Path: "@" + name},
 		window: pick(w, 1, 50, 3000, 100_000), chunk: 1 + pick(w, 0, 10, 2000),
 		after: w.IntN(60), oobs: pick(w, 0, 0, 3),
 		rest: w.IntN(30), pause: pick(w, 0, 0, 500*time.Millisecond, 3*time.Second),
@@ -105,7 +106,7 @@ func (c *client) Until() time.Duration { return c.until }
 // Step implements sim.Actor.
 func (c *client) Step() {
 	if c.Peer == nil {
-		peer, err := c.w.Connect(c.name, c.to, c.window, c.window/pick(c.w, 1, 1, 10)+1)
+		peer, err := c.w.ConnectFrom(c.from, c.name, c.to, c.window, c.window/pick(c.w, 1, 1, 10)+1)
 		c.Peer, c.refused = peer, err != nil
 		return
 	}

@@ -252,7 +252,8 @@ func (k *Kernel) accept(l *listener) (int, sys.Addr, sys.Errno) {
 	}
 	l.backlog = l.backlog[1:]
 	s.fd = fd
-	return fd, sys.Addr{Path: "@" + s.name}, 0
+	s.accepted = k.w.Now()
+	return fd, s.from, 0
 }
 
 // Bind implements sys.Kernel.
@@ -292,7 +293,7 @@ func (k *Kernel) RemoteAddr(fd int) (sys.Addr, sys.Errno) {
 	if s.connecting || s.dead {
 		return sys.Addr{}, unix.ENOTCONN
 	}
-	return sys.Addr{Path: "@" + s.name}, 0
+	return s.from, 0
 }
 
 // PeerCredentials implements sys.Kernel.

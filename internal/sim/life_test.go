@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluice-net/sluice/buffers"
@@ -114,12 +113,11 @@ func (p *program) OnConnectionEstablished(c *conn.Stream, peer conn.Addr) {
 	if p.lives[c.ID()] != nil {
 		p.w.Failf("connection %d is established twice", c.ID())
 	}
-	name := strings.TrimPrefix(peer.Path, "@")
 	d := p.outgoing[c.ID()]
+	cl := p.from(peer)
 	if d != nil {
-		name = peerOf(c)
+		cl = p.peers[peerOf(c)]
 	}
-	cl := p.peers[name]
 	l := &life{p: p, w: p.w, c: c, name: cl.name, peer: cl}
 	switch {
 	case d == nil:
@@ -138,6 +136,9 @@ func (p *program) OnConnectionEstablished(c *conn.Stream, peer conn.Addr) {
 			panic(err)
 		}
 		l.reader = framing.NewReader(fixed, p.alloc)
+	}
+	if d == nil {
+		p.checkLimits(l)
 	}
 	defer l.enter("OnConnectionEstablished").leave()
 	for i := range p.w.IntN(maxWriters) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,9 +15,15 @@ type Peer struct{ s *stream }
 // Connect connects to a listener of the program: toProgram and toPeer are how many bytes
 // can be under way in each direction. It's ECONNREFUSED if nobody listens.
 func (w *World) Connect(name string, to sys.Addr, toProgram, toPeer int) (*Peer, error) {
+	return w.ConnectFrom(sys.Addr{Path: "@" + name}, name, to, toProgram, toPeer)
+}
+
+// ConnectFrom is Connect from an address, which Connect makes of the name.
+func (w *World) ConnectFrom(from sys.Addr, name string, to sys.Addr, toProgram, toPeer int) (*Peer, error) {
 	for _, l := range w.Kernel.listeners {
 		if l.addr == to && w.Kernel.files[l.fd] == any(l) {
 			ours, peers := newPair(w, name, to.IsUnix(), toProgram, toPeer)
+			ours.from = from
 			w.Kernel.streams = append(w.Kernel.streams, ours, peers)
 			l.backlog = append(l.backlog, ours)
 			w.note(name, "connect", "")
@@ -106,6 +113,11 @@ func (p *Peer) Done() bool { return p.s.closed }
 
 // Waiting reports whether the program hasn't accepted the connection yet.
 func (p *Peer) Waiting() bool { return p.s.peer.fd < 0 && !p.s.peer.closed }
+
+// Accepted reports whether the program has a descriptor for it, and since when.
+func (p *Peer) Accepted() (since time.Duration, ok bool) {
+	return p.s.peer.accepted, p.s.peer.fd >= 0
+}
 
 // Level is what the program's end of a connection has before it.
 type Level struct {

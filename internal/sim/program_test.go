@@ -53,6 +53,7 @@ type plan struct {
 	timeouts               conn.Timeouts
 	limit                  int // MaxConnections
 	message                int // the size of the clients' messages; 0: none
+	limits                 limits
 	panics                 bool
 	abrupt                 bool // the loops are ended before the server is shut down
 }
@@ -81,6 +82,7 @@ func newPlan(w *sim.World) plan {
 		panics:  w.IntN(8) == 0,
 		abrupt:  w.IntN(10) == 0,
 	}
+	p.limits = newLimits(w, p.unix)
 	faults := func(often ...int) int { return pick(w, append(often, 0, 0)...) }
 	w.Faults = sim.Faults{
 		Switch: pick(w, 50, 200, 500),
@@ -115,15 +117,8 @@ func run(w *sim.World) {
 		return
 	}
 	p.addHosts()
-	at := tcpAt
-	if p.plan.unix {
-		at = unixAt
-	}
 	for i := range p.plan.clients {
-		c := newClient(p, fmt.Sprintf("c%d", i), at)
-		p.all = append(p.all, c)
-		p.peers[c.name] = c
-		w.Add(c)
+		p.addClient(fmt.Sprintf("c%d", i))
 	}
 	// Sometimes the server is asked to stop in the middle of things.
 	if w.IntN(4) > 0 {
@@ -134,6 +129,8 @@ func run(w *sim.World) {
 		}
 		w.Quiet()
 		p.checkProgress("when all was quiet again")
+		p.checkAccepting()
+		p.checkRoom()
 		p.checkAccepting()
 		p.checkDialing()
 	} else {
@@ -172,6 +169,7 @@ func (p *program) start() bool {
 	if p.plan.unix {
 		l.Network, l.Address = "unix", "@sluice"
 	}
+	p.plan.limits.set(&l)
 	p.srv, err = server.New(server.Config{
 		Callback: cb, Listeners: []server.Listener{l}, MaxConnections: p.plan.limit,
 		Flow: p.plan.flow, Timeouts: p.plan.timeouts, Resolver: resolver{p},
@@ -266,23 +264,14 @@ func (p *program) checkProgress(when string) {
 
 // checkAccepting: whoever has connected is accepted in the end, unless the server is full.
 func (p *program) checkAccepting() {
-	waiting := func() (n int) {
-		for _, c := range p.all {
-			if c.Peer != nil && c.Waiting() {
-				n++
-			}
-		}
-		return n
-	}
 	for range 50 {
-		open := p.srv.Stats().Open
-		if waiting() == 0 || p.plan.limit > 0 && open >= p.plan.limit {
+		if p.waiting() == 0 || p.full() {
 			return
 		}
 		p.w.Sleep(time.Minute) // accepting may pause after errors
 		p.w.Quiet()
 	}
-	p.w.Failf("%d connections aren't accepted, and %d are open", waiting(), p.srv.Stats().Open)
+	p.w.Failf("%d connections aren't accepted, and %d are open", p.waiting(), p.srv.Stats().Open)
 }
 
 // checkDialing: whatever the program connects to, it hears what has become of it.

@@ -81,6 +81,7 @@ func checkReached(t *testing.T) {
 		"OnReadCompletionErrorMayNot…", "OnReadCompletionError", "OnWriteCompletionErrorMayNot…",
 		"OnWriteCompletionError", "OnWriteCompleted", "OnWriteBlocked", "OnWriteReady", "OnConnectionReset",
 		"OnConnectionClosure", "OnConnectionClosed", "OnSocketReleased", "OnOutgoingConnectionFailed", "timer", "posted", "panic", "a lock was taken",
+		"OnMaximumConnections ", "OnMaximumConnections l", "refused: rate", "refused: per_address",
 	}
 	for r := conn.ReasonLocalShutdown; int(r) < engine.Reasons; r++ {
 		if r != conn.ReasonSession && r != conn.ReasonTruncated && r != conn.ReasonRejected {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,12 +18,14 @@ type stream struct {
 	name string
 	ours bool
 	unix bool
-	fd   int // −1: not accepted yet, or closed
+	from sys.Addr // the peer's, as the program sees it
+	fd   int      // −1: not accepted yet, or closed
 	peer *stream
 	reg  *registration
 
-	connecting bool // nobody has accepted it yet
-	called     bool // connect was called
+	accepted   time.Duration // when the program has accepted it
+	connecting bool          // nobody has accepted it yet
+	called     bool          // connect was called
 
 	// What has arrived.
 	in       []byte
@@ -65,6 +68,7 @@ func newPair(w *World, name string, unix bool, toProgram, toPeer int) (ours, pee
 	ours = &stream{w: w, name: name, ours: true, unix: unix, fd: -1, mark: -1, window: toPeer}
 	peers = &stream{w: w, name: name, unix: unix, fd: -1, mark: -1, window: toProgram}
 	ours.peer, peers.peer = peers, ours
+	ours.from = sys.Addr{Path: "@" + name}
 	return ours, peers
 }
 
