@@ -26,9 +26,24 @@
 // OnConnectionClosed, OnSocketReleased. One that fails before it's established gets
 // OnOutgoingConnectionFailed, if AsyncConnect began it, and OnSocketReleased.
 //
+// # Limits
+//
+// At Config.MaxConnections and Listener.MaxConnections accepting pauses, and whoever comes
+// waits in the kernel's queue. Above Listener.MaxPerAddress and Listener.AcceptRate
+// connections are reset, and counted in ListenerStats.Rejected; no callback hears of them.
+// All hold together. Connections of the server's own making take places of the server's,
+// but aren't held to any limit.
+//
+// # The end
+//
+// Shutdown drains in phases, which Stats.Drain shows: grace, in which connections are served
+// on and quiet ones are shut down; evicting, in which the rest are, a few at a time;
+// aborting, when the time is over.
+//
 // # Non-goals
 //
 // No protocol, no routing, no HTTP. Blocking handlers belong on goroutines of their own.
 //
-// Reading order: server.go, callback.go, endpoint.go, outgoing.go, drain.go.
+// Reading order: server.go, callback.go, endpoint.go, places.go, rejection.go, outgoing.go,
+// drain.go.
 package server
