@@ -161,10 +161,27 @@ func (p *program) checkRoom() {
 			p.w.Failf("%s was refused, and there's room: %v", c.name, p.srv.Stats().Listeners["l"].Rejected)
 		}
 	}
-	for why, n := range p.srv.Stats().Listeners["l"].Rejected {
+}
+
+// checkRefused: whoever was accepted was told of to the program, or counted as refused.
+func (p *program) checkRefused(l server.ListenerStats) {
+	accepted, known := 0, p.created
+	for _, c := range p.all {
+		if c.Peer == nil {
+			continue
+		}
+		if at, _ := c.Accepted(); at >= 0 {
+			accepted++
+		}
+	}
+	for why, n := range l.Rejected {
+		known += int(n)
 		if n > 0 {
 			reached["refused: "+why.String()]++
 		}
+	}
+	if accepted != known {
+		p.w.Failf("%d connections were accepted, %d created, and the rest of them refused: %v", accepted, p.created, l.Rejected)
 	}
 }
 

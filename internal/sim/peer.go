@@ -114,8 +114,9 @@ func (p *Peer) Done() bool { return p.s.closed }
 // Waiting reports whether the program hasn't accepted the connection yet.
 func (p *Peer) Waiting() bool { return p.s.peer.fd < 0 && !p.s.peer.closed }
 
-// Accepted reports whether the program has a descriptor for it, and since when.
-func (p *Peer) Accepted() (since time.Duration, ok bool) {
+// Accepted is when the program has accepted the connection, −1 if it hasn't, and whether it
+// has a descriptor for it still.
+func (p *Peer) Accepted() (at time.Duration, open bool) {
 	return p.s.peer.accepted, p.s.peer.fd >= 0
 }
 

@@ -251,6 +251,9 @@ func (p *program) checkEnd() {
 		if l.Accepted != closed || name == "l" && l.Accepted != uint64(p.created) {
 			w.Failf("accepted %d, created %d, closed %v", l.Accepted, p.created, l.Closed)
 		}
+		if name == "l" {
+			p.checkRefused(l)
+		}
 	}
 }
 

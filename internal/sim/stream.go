@@ -23,7 +23,7 @@ type stream struct {
 	peer *stream
 	reg  *registration
 
-	accepted   time.Duration // when the program has accepted it
+	accepted   time.Duration // when the program has accepted it; −1: it hasn't
 	connecting bool          // nobody has accepted it yet
 	called     bool          // connect was called
 
@@ -68,7 +68,7 @@ func newPair(w *World, name string, unix bool, toProgram, toPeer int) (ours, pee
 	ours = &stream{w: w, name: name, ours: true, unix: unix, fd: -1, mark: -1, window: toPeer}
 	peers = &stream{w: w, name: name, unix: unix, fd: -1, mark: -1, window: toProgram}
 	ours.peer, peers.peer = peers, ours
-	ours.from = sys.Addr{Path: "@" + name}
+	ours.from, ours.accepted = sys.Addr{Path: "@" + name}, -1
 	return ours, peers
 }
 
