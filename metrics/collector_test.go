@@ -44,15 +44,17 @@ func TestCountsAreTheClients(t *testing.T) {
 			})
 			settle(t, mux)
 			scrape(t, h).must(t, figures{
-				of("received_bytes_total", "default"):        clients * pings,
-				of("sent_bytes_total", "default"):            clients * pings,
-				of("reads_total", "default"):                 clients * pings,
-				of("writes_total", "default"):                clients * pings,
-				of("connections_accepted_total", "default"):  clients,
-				of("connections_open", "default"):            clients,
-				`sluice_reactor_connections{reactor="0"}`:    clients / 2,
-				`sluice_reactor_connections{reactor="1"}`:    clients / 2,
-				`sluice_connections_limit{server="default"}`: math.Inf(1),
+				of("received_bytes_total", "default"):       clients * pings,
+				of("sent_bytes_total", "default"):           clients * pings,
+				of("reads_total", "default"):                clients * pings,
+				of("writes_total", "default"):               clients * pings,
+				of("connections_accepted_total", "default"): clients,
+				of("connections_open", "default"):           clients,
+				`sluice_reactor_connections{reactor="0"}`:   clients / 2,
+				`sluice_reactor_connections{reactor="1"}`:   clients / 2,
+				of("connections_limit", "default"):          math.Inf(1),
+
+				`sluice_connections_limit{listener="",server="default"}`: math.Inf(1),
 			})
 
 			total := clients*pings + together(t, conns, func(c net.Conn) (sum int, err error) {
@@ -215,7 +217,7 @@ func reset(t *testing.T, c net.Conn) int {
 func TestSeriesExistFromTheStart(t *testing.T) {
 	mux := newMux(t, 1)
 	s := newServer(t, "tcp", newEcho(), on(mux), func(c *server.Config) {
-		c.MaxConnections = 5
+		c.MaxConnections, c.Listeners[0].MaxConnections = 5, 3
 		c.Listeners = append(c.Listeners, server.Listener{Name: "file", Network: "unix", Address: socketPath(t)})
 	})
 	h := handlerFor(t, s)
@@ -223,7 +225,9 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	before.must(t, figures{"sluice_ready": 0, "sluice_draining": 0, "sluice_reactor_panics_total": 0})
 	start(t, s)
 	got := scrape(t, h)
-	want := figures{"sluice_ready": 1, "sluice_draining": 0, `sluice_connections_limit{server="default"}`: 5}
+	want := figures{"sluice_ready": 1, "sluice_draining": 0, `sluice_connections_limit{listener="",server="default"}`: 5}
+	want[of("connections_limit", "default")] = 3
+	want[`sluice_connections_limit{listener="file",server="default"}`] = math.Inf(1)
 	for _, phase := range []string{"grace", "evicting", "aborting", "over"} {
 		want[fmt.Sprintf("sluice_drain_phase{phase=%q,server=%q}", phase, "default")] = 0
 	}

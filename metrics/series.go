@@ -85,7 +85,7 @@ var (
 	connectionsRejected = counter("connections_rejected_total", "Connections that the kernel had accepted and that were refused, by why.", "server", "listener", "reason")
 	connectionsClosed   = counter("connections_closed_total", "Connections that ended, by why.", "server", "listener", "reason")
 	connectionsOpen     = gauge("connections_open", "Connections that are open.", "server", "listener")
-	connectionsLimit    = gauge("connections_limit", "The most connections that a server has open over all its listeners; +Inf without a limit.", "server")
+	connectionsLimit    = gauge("connections_limit", "The most connections that a listener has open or, without a listener, a server over all of them; +Inf without a limit.", "server", "listener")
 	drainPhase          = gauge("drain_phase", "1 for the phase that a server's drain is in, 0 for the others.", "server", "phase")
 	connectionsHeld     = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
 
@@ -124,11 +124,7 @@ func allReady(all []sight) bool {
 }
 
 func sendServer(metrics chan<- prometheus.Metric, s sight) {
-	limit := math.Inf(1) // so that open/limit is 0 then
-	if s.stats.Limit > 0 {
-		limit = float64(s.stats.Limit)
-	}
-	connectionsLimit.send(metrics, limit, s.name)
+	connectionsLimit.send(metrics, limit(s.stats.Limit), s.name, "")
 	connectionsHeld.send(metrics, float64(s.stats.Held), s.name)
 	for p := server.DrainNone; p <= server.DrainOver; p++ {
 		drainPhase.send(metrics, truth(s.stats.Drain.Phase == p), s.name, p.String())
@@ -138,6 +134,7 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 		for _, f := range listenerCounters {
 			f.send(metrics, float64(f.of(l)), s.name, name)
 		}
+		connectionsLimit.send(metrics, limit(l.Limit), s.name, name)
 		for r, n := range l.Rejected {
 			connectionsRejected.send(metrics, float64(n), s.name, name, r.String())
 		}
@@ -207,6 +204,14 @@ func sendBuffers(metrics chan<- prometheus.Metric, all []sight) {
 	buffersMisses.send(metrics, float64(sum.Misses))
 	buffersMisuses.send(metrics, float64(sum.Misuses))
 	buffersLeaked.send(metrics, float64(sum.Leaked))
+}
+
+// limit is one of connections: infinite if there's none, so that open/limit is 0 then.
+func limit(n int) float64 {
+	if n == 0 {
+		return math.Inf(1)
+	}
+	return float64(n)
 }
 
 func truth(b bool) float64 {
