@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -128,7 +127,7 @@ func TestMaxPerAddressCountsDescriptors(t *testing.T) {
 // contract.md, Connection limits: under churn no peer ever has more than it may, what was
 // refused is exactly what was reset, and in the end no count is left behind.
 func TestMaxPerAddressUnderChurn(t *testing.T) {
-	const limit, peers, clients, cycles = 2, 3, 12, 40
+	const limit, peers, total, clients, cycles = 2, 3, 5, 12, 40
 	var turn atomic.Uint32
 	address := func(i uint32) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i % peers)}) }
 	k := &originKernel{next: func() netip.Addr { return address(turn.Add(1)) }}
@@ -149,7 +148,7 @@ func TestMaxPerAddressUnderChurn(t *testing.T) {
 	f := start(t, "tcp", rec, kernel(t, k, 2), func(c *server.Config) {
 		c.Listeners[0].MaxPerAddress = limit
 		c.Listeners[0].ReusePort = true
-		c.MaxConnections = 5
+		c.MaxConnections = total
 	})
 	srv.Store(f.srv)
 	var resets atomic.Uint64
@@ -172,36 +171,22 @@ func TestMaxPerAddressUnderChurn(t *testing.T) {
 	}
 	// Those who have left are counted until their descriptors are closed.
 	for f.srv.Stats().Open > 0 {
-		if err := f.passLoops(); err != nil {
-			t.Fatal(err)
-		}
+		f.turn()
 	}
 	if n := f.mainStats().Rejected[server.RejectedPerAddress]; n == 0 || n != resets.Load() {
 		t.Errorf("%d are counted as refused, %d were reset", n, resets.Load())
 	}
-	var open []*peer
-	for i := range limit * peers {
-		if len(open) == 5 { // the server's limit
-			break
-		}
-		p := f.dial()
-		p.echo(fmt.Sprint("room for ", i))
-		open = append(open, p)
+	for i := range total {
+		f.dial().echo(fmt.Sprint("room for ", i)) // and it stays
 	}
 }
 
-// passLoops returns when each loop has turned once.
-func (f *fixture) passLoops() error {
-	ctx, cancel := context.WithTimeout(f.t.Context(), failSafe)
-	defer cancel()
+// turn returns when a loop has turned.
+func (f *fixture) turn() {
+	f.t.Helper()
 	passed := make(chan struct{})
 	if err := f.srv.Mux().Post(func() { close(passed) }); err != nil {
-		return err
+		f.t.Fatal(err)
 	}
-	select {
-	case <-passed:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	receive(f.t, passed, "a turn of the loop")
 }

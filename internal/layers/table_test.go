@@ -106,6 +106,8 @@ var bans = []ban{
 		why: "flags are a command's business; a package takes a Config"},
 	{path: "github.com/lmittmann/tint", only: []string{"cmd/..."},
 		why: "how a log looks on a terminal is a command's business; a package takes a *slog.Logger"},
+	{path: "golang.org/x/time", only: []string{"server"},
+		why: "its bucket suits accepting, which asks and never waits; a load generator's schedule must not depend on who is late"},
 	{path: "go.uber.org/goleak", test: true,
 		why: "it stops the world to look at every goroutine's stack, which is for tests alone"},
 }
