@@ -148,11 +148,12 @@ func TestSocketModes(t *testing.T) {
 	w.door.onListen(func(s conn.Socket) { must(t, s.Accept(newUser(t, "another"))) })
 	must(t, fresh.Connect(w.at, ""))
 	fu.want("connected")
+	must(t, client.Shutdown())
+	cu.want("shutdown normal")
 	for _, s := range sockets {
 		must(t, s.Shutdown())
 		must(t, s.Shutdown())
 	}
-	cu.want("shutdown normal")
 	bu.want("shutdown normal")
 	if err := bound.Listen(); !errors.Is(err, conn.ErrClosed) {
 		t.Errorf("Listen after Shutdown: %v, want ErrClosed", err)

@@ -222,7 +222,7 @@ func TestRefused(t *testing.T) {
 	for name, reason := range map[string]string{"ECHOD_MAX_PER_ADDRESS": "per_address", "ECHOD_ACCEPT_RATE": "rate"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := "unix://" + filepath.Join(shortDir(t), "e.sock")
+			file := "unix://" + filepath.Join(testenv.SocketDir(t), "e.sock")
 			r := launch(t, map[string]string{name: "1", "ECHOD_LISTEN": "tcp://127.0.0.1:0," + file})
 			url := r.ready(t)
 			roundTrip(t, dial(t, url), "first")
