@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -323,20 +324,16 @@ func TestSendBeforeConnected(t *testing.T) {
 
 // A connect that's given up ends as Shutdown does.
 func TestShutdownWhileConnecting(t *testing.T) {
-	mux := startMux(t, nil)
-	release := make(chan struct{})
-	must(t, mux.Post(func() { <-release })) // one of the loops can't get on
-	for range 2 {
-		s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: mux})
-		must(t, s.Connect("127.0.0.1:9", ""))
-		must(t, s.Recv(make([]byte, 3), true))
-		must(t, s.Shutdown())
-		defer func() {
-			u.want("canceled 3", "shutdown normal")
-			s.Release()
-		}()
-	}
-	close(release)
+	mux, err := conn.NewMux(conn.MuxConfig{Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: mux})
+	must(t, s.Connect("127.0.0.1:9", "")) // no loop runs yet
+	must(t, s.Recv(make([]byte, 3), true))
+	must(t, s.Shutdown())
+	must(t, mux.Start())
+	u.want("canceled 3", "shutdown normal")
+	s.Release()
+	must(t, mux.Terminate())
 }
 
 // seed-contract.md: RecvCancel ends with RecvCanceled(p).
