@@ -44,7 +44,7 @@ func TestReleaseEndsASocket(t *testing.T) {
 // A connect that succeeds when nobody holds the socket any more sends what was cached.
 func TestReleaseWhileConnecting(t *testing.T) {
 	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
-	w.guest.accepted = func(s conn.Socket) { must(t, s.Recv(make([]byte, 5), false)) }
+	w.guest.accepted = func(s conn.Socket) { check(t, s.Recv(make([]byte, 5), false)) }
 	client, cu := newSocket(t, conn.TCP(), "the client", conn.SocketConfig{Mux: w.mux})
 	must(t, client.Connect(w.at, ""))
 	must(t, client.Send([]byte("hello")))
@@ -111,7 +111,7 @@ func TestTerminateInSocketShutdown(t *testing.T) {
 	s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: m})
 	u.ended = func(s conn.Socket) {
 		s.Release()
-		must(t, m.Terminate())
+		check(t, m.Terminate())
 	}
 	must(t, s.Connect("nonsense", "")) // before the loops run
 	must(t, m.Run())

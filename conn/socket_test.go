@@ -84,7 +84,6 @@ func TestSockets(t *testing.T) {
 func TestBindToAllInterfaces(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: startMux(t, nil), IPv6: v6})
-		u.bound = func(s conn.Socket) { must(t, s.Listen()) }
 		must(t, s.Bind("", 0))
 		want, other := "bound 0.0.0.0 ", "tcp6"
 		if v6 {
@@ -95,6 +94,7 @@ func TestBindToAllInterfaces(t *testing.T) {
 		if !found || port == "0" {
 			t.Errorf("%q, want %q and a port", got, want)
 		}
+		must(t, s.Listen())
 		if c, err := net.Dial(other, "localhost:"+port); err == nil {
 			t.Errorf("somebody answers %s on %s", other, port)
 			_ = c.Close()
@@ -146,7 +146,7 @@ func TestSocketModes(t *testing.T) {
 	cu.want("sent")
 	w.guest.want("received x")
 	must(t, bound.Listen())
-	w.door.onListen(func(s conn.Socket) { must(t, s.Accept(newUser(t, "another"))) })
+	w.door.onListen(func(s conn.Socket) { check(t, s.Accept(newUser(t, "another"))) })
 	must(t, fresh.Connect(w.at, ""))
 	fu.want("connected")
 	must(t, client.Shutdown())
@@ -294,7 +294,7 @@ func TestListenerFailures(t *testing.T) {
 func TestSendBeforeConnected(t *testing.T) {
 	for _, end := range []bool{false, true} {
 		w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
-		w.guest.accepted = func(s conn.Socket) { must(t, s.Recv(make([]byte, 100), true)) }
+		w.guest.accepted = func(s conn.Socket) { check(t, s.Recv(make([]byte, 100), true)) }
 		client, cu := newSocket(t, conn.TCP(), "the client", conn.SocketConfig{Mux: w.mux})
 		must(t, client.Connect(w.at, ""))
 		must(t, client.Send([]byte("early")))
@@ -354,11 +354,11 @@ func TestRecvCancel(t *testing.T) {
 // call is misuse.
 func TestDeny(t *testing.T) {
 	for name, deny := range map[string]func(s conn.Socket){
-		"nil":       func(s conn.Socket) { must(t, s.Accept(nil)) },
+		"nil":       func(s conn.Socket) { check(t, s.Accept(nil)) },
 		"no call":   func(conn.Socket) {},
 		"panic":     func(s conn.Socket) { panic("no") },
 		"Shutdown":  func(s conn.Socket) { must(t, s.Shutdown()) },
-		"too late":  func(s conn.Socket) { must(t, s.Accept(nil)); wantMode(t, s.Accept(newUser(t, "nobody"))) },
+		"too late":  func(s conn.Socket) { check(t, s.Accept(nil)); wantMode(t, s.Accept(newUser(t, "nobody"))) },
 		"elsewhere": func(s conn.Socket) { elsewhere(func() { wantMode(t, s.Accept(newUser(t, "nobody"))) }) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -374,7 +374,7 @@ func TestDeny(t *testing.T) {
 			}
 			w.door.want("knock 127.0.0.1")
 			if name != "Shutdown" {
-				w.door.onListen(func(s conn.Socket) { must(t, s.Accept(w.guest)) })
+				w.door.onListen(func(s conn.Socket) { check(t, s.Accept(w.guest)) })
 				w.connect(conn.SocketConfig{})
 			}
 			must(t, w.listener.Shutdown())
