@@ -33,7 +33,8 @@ const (
 )
 
 // Shutdown stops accepting and drains: connections are served on; those without
-// traffic for a second are shut down; near the end of ctx's time (or, without one, of
+// traffic for a second are shut down, unless the program holds one without a read pending,
+// because then the answer is the program's to give; near the end of ctx's time (or, without one, of
 // Config.DrainTimeout) the rest are shut down a few at a time; when ctx ends, what's
 // left is aborted. It returns a *ShutdownError if anything was, or is still referenced,
 // and conn.ErrOnLoop inside a callback. Calls after the first return conn.ErrMode.

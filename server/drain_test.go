@@ -313,3 +313,36 @@ func TestConnections(t *testing.T) {
 		}
 	})
 }
+
+// A request that's being worked on when Shutdown begins is answered, though no byte moves for
+// more than a second: the connection is held, and nothing is asked of the peer.
+func TestDrainWaitsForAnAnswer(t *testing.T) {
+	asked := make(chan *conn.Stream, 1)
+	rec := newRecorder(hooks{
+		established: func(c *conn.Stream) { c.Read() },
+		read:        func(c *conn.Stream, _ *buffers.Buffer) { asked <- c.AddRef() },
+	})
+	f := start(t, "tcp", rec)
+	p := f.dial()
+	p.writeString("question")
+	c := receive(t, asked, "the question")
+	idle := f.dial() // is shut down before that, as quiet
+	shut := spawn("Shutdown", func() error { return f.srv.Shutdown(t.Context()) })
+	f.stopped = true
+	if got := idle.readAll(); len(got) != 0 {
+		t.Errorf("the idle client read %q", got)
+	}
+	idle.Close()
+	if n := f.srv.Stats().Drain.Quiet; n != 1 {
+		t.Errorf("%d were shut down as quiet, want the idle one", n)
+	}
+	if err := c.Send([]byte("answer")); err != nil {
+		t.Error(err)
+	}
+	c.Release() // nobody has it any more, and it ends
+	if got := string(p.readAll()); got != "answer" {
+		t.Errorf("the client read %q", got)
+	}
+	p.Close()
+	shut.wait(t)
+}

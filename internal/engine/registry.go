@@ -87,11 +87,13 @@ func yieldAll(all []*Conn, yield func(*Conn) bool) bool {
 	return true
 }
 
-// Quiet counts how often it was asked in a row without a byte having moved between.
+// Quiet counts how often it was asked in a row without a byte having moved between, when it
+// was the peer's turn: who is held without a read pending is being worked for. The caller
+// has a reference of his own, which doesn't count.
 func (c *Conn) Quiet() int {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.flags.has(moved) {
+	if c.flags.has(moved) || c.flags.has(established) && c.read.kind == readNone && c.refs.Load() > 1 {
 		c.flags.clear(moved)
 		c.quiet = 0
 		return 0
