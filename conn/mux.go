@@ -55,3 +55,10 @@ func (m *Mux) Terminate() error { return (*engine.Mux)(m).Terminate() }
 // Post runs f on a loop, after what was posted before; ErrClosed once the loops have
 // ended. Any goroutine may call it. f must not block.
 func (m *Mux) Post(f func()) error { return (*engine.Mux)(m).Post(f) }
+
+// AfterFunc has f called on a loop, as Post does, after d; at once if d isn't positive,
+// but never on the caller's stack. It may be called before Start, from when on d counts
+// too. Once the loops have ended f isn't called any more. A panic in f ends nothing: it's
+// logged, and told to the servers' OnError. Any goroutine may call AfterFunc, and Reset and
+// Stop of what it returns. f must not block.
+func (m *Mux) AfterFunc(d time.Duration, f func()) *Timer { return (*engine.Mux)(m).AfterFunc(d, f) }

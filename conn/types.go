@@ -20,7 +20,8 @@ type Flow = engine.Flow
 // duration for none.
 type Timeouts = engine.Timeouts
 
-// Timer is what Stream.AfterFunc returns, to be stopped or set anew from any goroutine.
+// Timer is what Stream.AfterFunc and Mux.AfterFunc return, to be stopped or set anew from
+// any goroutine.
 type Timer = engine.Timer
 
 // SocketOptions are options of a listening socket that its connections inherit.

@@ -33,6 +33,7 @@ type Mux struct {
 	Allocator  *buffers.Allocator // for who has none of his own
 	Logger     *slog.Logger
 	TurnBudget int
+	timers     muxTimers
 
 	mu        lock.Mutex
 	envs      map[EnvKey]*Env
@@ -64,6 +65,7 @@ func NewMux(c MuxConfig) (*Mux, error) {
 		return nil, err
 	}
 	m.Group = g
+	m.timers = muxTimers{m: m, r: m.loop()}
 	return m, nil
 }
 
@@ -96,11 +98,14 @@ func (m *Mux) Terminate() error {
 
 // Post runs f on one of the loops; ErrClosed once they have ended.
 func (m *Mux) Post(f func()) error {
-	if m.Group.Reactors()[0].PostFunc(f) != nil {
+	if m.loop().PostFunc(f) != nil {
 		return ErrClosed
 	}
 	return nil
 }
+
+// loop is where what concerns no connection runs.
+func (m *Mux) loop() *reactor.Reactor { return m.Group.Reactors()[0] }
 
 func (m *Mux) logSlow(s reactor.Slow) {
 	m.Logger.Log(context.Background(), slog.LevelWarn, "a callback keeps its loop waiting",
@@ -108,7 +113,10 @@ func (m *Mux) logSlow(s reactor.Slow) {
 }
 
 func (m *Mux) logPanic(value any, stack []byte) {
-	const message = "a posted function panicked"
+	m.panicked("a posted function panicked", value, stack)
+}
+
+func (m *Mux) panicked(message string, value any, stack []byte) {
 	m.Logger.Log(context.Background(), slog.LevelError, message, "panic", fmt.Sprint(value), "stack", string(stack))
 	m.tell(message, fmt.Errorf("panic: %v", value))
 }

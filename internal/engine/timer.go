@@ -7,19 +7,29 @@ import (
 	"github.com/sluice-net/sluice/internal/reactor"
 )
 
-// Timer calls a function on its connection's loop, once, one at a time with the
-// connection's callbacks. It ends with the connection, which it doesn't keep open.
+// Timer calls a function on a loop, once. A connection's is called one at a time with its
+// callbacks, and ends with the connection, which it doesn't keep open. A Mux's is called
+// like what's posted there, and ends with the loops.
 type Timer struct {
-	c *Conn
-	f func(*Conn)
+	owner timerOwner
+	f     func(*Conn)
 
 	// The loop's own.
 	timer reactor.Timer
 
-	// Guarded by c.mu.
+	// Guarded by the owner's lock.
 	state  timerState
+	queued bool // for the loop to look at
 	at     time.Duration
-	queued bool // in ext.timers
+}
+
+// timerOwner is a Conn, or a Mux's timers.
+type timerOwner interface {
+	resetTimer(t *Timer, d time.Duration) (was bool)
+	stopTimer(t *Timer) (was bool)
+	// timerRang and timerPanicked are called on the loop.
+	timerRang(t *Timer)
+	timerPanicked(value any, stack []byte)
 }
 
 type timerState uint8
@@ -32,7 +42,11 @@ const (
 
 // AfterFunc has f called after d. After the connection's end it's never called.
 func (c *Conn) AfterFunc(d time.Duration, f func(*Conn)) *Timer {
-	t := &Timer{c: c, f: f}
+	return newTimer(c, f, d)
+}
+
+func newTimer(o timerOwner, f func(*Conn), d time.Duration) *Timer {
+	t := &Timer{owner: o, f: f}
 	t.timer.Target = t
 	t.Reset(d)
 	return t
@@ -40,38 +54,48 @@ func (c *Conn) AfterFunc(d time.Duration, f func(*Conn)) *Timer {
 
 // Reset has the function called after d from now, and reports whether it was to be called
 // before. Any goroutine may call it.
-func (t *Timer) Reset(d time.Duration) (was bool) {
-	c := t.c
+func (t *Timer) Reset(d time.Duration) (was bool) { return t.owner.resetTimer(t, d) }
+
+// Stop keeps the function from being called, and reports whether it was to be called. On
+// the timer's loop that's final; elsewhere it may be running when Stop is false. Any
+// goroutine may call it.
+func (t *Timer) Stop() (was bool) { return t.owner.stopTimer(t) }
+
+// OnTimer implements reactor.TimerTarget.
+func (t *Timer) OnTimer(*reactor.Timer) { t.owner.timerRang(t) }
+
+// OnPanic implements reactor.TimerTarget.
+func (t *Timer) OnPanic(value any, stack []byte) { t.owner.timerPanicked(value, stack) }
+
+// The rest is a connection's part of it; a Mux's is in muxtimer.go.
+
+func (c *Conn) resetTimer(t *Timer, d time.Duration) (was bool) {
 	c.mu.Lock()
 	was = t.state != timerIdle
 	if c.state < Closed {
 		t.state, t.at = timerSet, c.shard.r.Now()+min(max(d, 0), forever)
-		t.queueLocked()
+		c.queueTimerLocked(t)
 	}
 	c.finish()
 	return was
 }
 
-// Stop keeps the function from being called, and reports whether it was to be called. On
-// the connection's loop that's final; elsewhere it may be running when Stop is false. Any
-// goroutine may call it.
-func (t *Timer) Stop() (was bool) {
-	c := t.c
+func (c *Conn) stopTimer(t *Timer) (was bool) {
 	c.mu.Lock()
 	was = t.state != timerIdle
 	if was {
 		t.state = timerIdle
-		t.queueLocked()
+		c.queueTimerLocked(t)
 	}
 	c.finish()
 	return was
 }
 
-// queueLocked has the loop look at it: the wheel is its own.
-func (t *Timer) queueLocked() {
-	if !t.queued && t.c.state < Closed {
+// queueTimerLocked has the loop look at it: the wheel is its own.
+func (c *Conn) queueTimerLocked(t *Timer) {
+	if !t.queued && c.state < Closed {
 		t.queued = true
-		x := t.c.extLocked()
+		x := c.extLocked()
 		x.timers = append(x.timers, t)
 	}
 }
@@ -108,17 +132,15 @@ func (c *Conn) endTimersLocked() {
 	x.armed, x.timers = nil, nil
 }
 
-// OnTimer implements reactor.TimerTarget: the function is posted, so that it takes its
-// turn with the callbacks.
-func (t *Timer) OnTimer(*reactor.Timer) {
-	c := t.c
+// timerRang posts the function, so that it takes its turn with the callbacks.
+func (c *Conn) timerRang(t *Timer) {
 	c.mu.Lock()
 	if c.state >= Closed || t.state != timerSet {
 		c.unlock()
 		return
 	}
 	if c.shard.r.Now() < t.at { // it was moved meanwhile, or time was, when the loop had slept
-		t.queueLocked()
+		c.queueTimerLocked(t)
 		c.finish()
 		return
 	}
@@ -141,5 +163,4 @@ func (t *Timer) run(c *Conn) {
 	}
 }
 
-// OnPanic implements reactor.TimerTarget.
-func (t *Timer) OnPanic(value any, stack []byte) { t.c.OnPanic(value, stack) }
+func (c *Conn) timerPanicked(value any, stack []byte) { c.OnPanic(value, stack) }
