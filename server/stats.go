@@ -1,9 +1,12 @@
 package server
 
 import (
+	"time"
+
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/reactor"
 )
 
 // Stats are a server's counters. They only grow, but for Open, Held, the limits and the
@@ -40,8 +43,14 @@ type ListenerStats struct {
 type ReactorStats struct {
 	Events      uint64 // dispatches
 	Connections int64
-	Posts       int64 // waiting
+	Posts       int64         // waiting
+	Timers      int64         // set
+	Busy        time.Duration // in dispatches, as the watchdog has sampled it; 0 without one
+	Turns       Durations     // how long dispatches take: a sample
 }
+
+// Durations are counted by classes of their length.
+type Durations = reactor.Durations
 
 // Stats sums up the counters. Any goroutine may call it; no loop is waited for.
 func (s *Server) Stats() Stats {

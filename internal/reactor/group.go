@@ -228,16 +228,22 @@ func (g *Group) next() *Reactor {
 
 // Stats are counters of one loop.
 type Stats struct {
-	Events      uint64 // dispatches: events, tasks and timers
-	Connections int64  // placed here and not closed yet
-	Posts       int64  // waiting
+	Events      uint64        // dispatches: events, tasks and timers
+	Connections int64         // placed here and not closed yet
+	Posts       int64         // waiting
+	Timers      int64         // armed
+	Busy        time.Duration // in dispatches, as the watchdog has sampled it; 0 without one
+	Turns       Durations     // how long dispatches take: of one in SampleEvery
 }
 
 // Stats of the loops, by index.
 func (g *Group) Stats() []Stats {
 	all := make([]Stats, len(g.reactors))
 	for i, r := range g.reactors {
-		all[i] = Stats{Events: r.finished.Load(), Connections: r.load.Load(), Posts: r.backlog.Load()}
+		all[i] = Stats{
+			Events: r.finished.Load(), Connections: r.load.Load(), Posts: r.backlog.Load(), Timers: r.wheel.count.Load(),
+			Busy: time.Duration(r.busy.Load()), Turns: r.turns.Durations(),
+		}
 	}
 	return all
 }

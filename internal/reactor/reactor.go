@@ -37,6 +37,8 @@ type Reactor struct {
 	wheel    wheel
 	current  panicker // whom a panic concerns
 	depth    int      // calls in progress: Call and timers nest in a dispatch
+	untimed  int      // dispatches until one is timed; 0: this one is
+	began    time.Duration
 	stopping bool
 
 	// Guarded by mu.
@@ -55,6 +57,8 @@ type Reactor struct {
 	backlog  atomic.Int64   // posts waiting
 	skipped  atomic.Int64   // time that Now leaves out (wheel.go)
 	failed   atomic.Bool    // its poller did
+	busy     atomic.Int64   // time in dispatches, by the watchdog's samples
+	turns    *Histogram     // how long dispatches take
 }
 
 // panicker is the part of Handler that tasks have as well.
@@ -67,7 +71,10 @@ func newReactor(group *Group, index int) (*Reactor, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reactor{group: group, index: index, poller: p, caches: map[*buffers.Allocator]*buffers.Cache{}}
+	r := &Reactor{
+		group: group, index: index, poller: p, caches: map[*buffers.Allocator]*buffers.Cache{},
+		untimed: SampleEvery, turns: NewHistogram(CallBounds),
+	}
 	r.wheel.init(r)
 	return r, nil
 }
@@ -138,8 +145,11 @@ func (r *Reactor) AddLoad(n int64) { r.load.Add(n) }
 // Now is the time that timers go by: monotonic, less the gaps in which the process
 // didn't run.
 func (r *Reactor) Now() time.Duration {
-	return r.group.config.Clock.Now() - time.Duration(r.skipped.Load())
+	return r.Clock() - time.Duration(r.skipped.Load())
 }
+
+// Clock is monotonic time, by which to measure how long something takes.
+func (r *Reactor) Clock() time.Duration { return r.group.config.Clock.Now() }
 
 // run is the loop.
 func (r *Reactor) run() {
@@ -185,6 +195,9 @@ func (r *Reactor) enter(p panicker) *Reactor {
 	r.current = p
 	if r.depth++; r.depth == 1 {
 		r.started.Store(r.started.Load() + 1)
+		if r.untimed--; r.untimed == 0 {
+			r.began = r.Clock()
+		}
 	}
 	return r
 }
@@ -205,5 +218,9 @@ func (r *Reactor) leave() {
 	}
 	if r.depth--; r.depth == 0 {
 		r.finished.Store(r.started.Load())
+		if r.untimed == 0 {
+			r.turns.Observe(r.Clock() - r.began)
+			r.untimed = SampleEvery
+		}
 	}
 }

@@ -15,10 +15,13 @@ type Slow struct {
 }
 
 // watchdog samples how many dispatches each loop has begun and ended, which costs the
-// loop no look at a clock. One that stays begun over the threshold is reported, once.
+// loop no look at a clock. One that stays begun over the threshold is reported, once; a
+// loop that's seen in a dispatch counts as busy since the last sample.
 type watchdog struct {
 	group *Group
 	seen  []sighting
+	last  time.Duration // when it sampled
+	phase uint32
 	alarm Alarm
 	tick  chan struct{}
 	quit  chan struct{}
@@ -52,8 +55,9 @@ func newWatchdog(g *Group) *watchdog {
 func (w *watchdog) run() {
 	defer close(w.ended)
 	defer w.alarm.Stop()
+	w.last = w.group.config.Clock.Now()
 	for {
-		w.alarm.Set(w.group.config.Slow / 2)
+		w.alarm.Set(w.pause())
 		select {
 		case <-w.tick:
 			w.sample()
@@ -63,6 +67,18 @@ func (w *watchdog) run() {
 	}
 }
 
+// longestPause keeps the samples dense enough to tell how busy a loop is.
+const longestPause = 50 * time.Millisecond
+
+// pause is the time until the next sample: about half of the threshold, and each time
+// another one, so that a loop which works at regular times isn't always met at work, or
+// never.
+func (w *watchdog) pause() time.Duration {
+	w.phase += 0x9e3779b9 // the golden ratio's fraction: spread evenly, and the same in each run
+	mean := min(w.group.config.Slow/2, longestPause)
+	return mean*3/4 + mean/2*time.Duration(w.phase>>16)>>16
+}
+
 func (w *watchdog) stop() {
 	close(w.quit)
 	<-w.ended
@@ -70,6 +86,8 @@ func (w *watchdog) stop() {
 
 func (w *watchdog) sample() {
 	now := w.group.config.Clock.Now()
+	since := min(now-w.last, gap) // beyond that the process didn't run
+	w.last = now
 	for i, r := range w.group.reactors {
 		s := &w.seen[i]
 		// finished first: read later, it could belong to a later dispatch.
@@ -79,6 +97,7 @@ func (w *watchdog) sample() {
 			*s = sighting{}
 			continue
 		}
+		r.busy.Add(int64(since))
 		if s.dispatch != started {
 			*s = sighting{dispatch: started, since: now}
 			continue

@@ -17,6 +17,8 @@ type dogClock struct {
 	now  time.Duration
 	ring func()
 	set  chan struct{} // the watchdog has looked, and waits again
+
+	pauses []time.Duration // that it was to wait
 }
 
 func (c *dogClock) Now() time.Duration {
@@ -30,8 +32,12 @@ func (c *dogClock) NewAlarm(f func()) reactor.Alarm {
 	return c
 }
 
-func (c *dogClock) Set(time.Duration) { c.set <- struct{}{} }
-func (c *dogClock) Stop()             {}
+func (c *dogClock) Set(d time.Duration) {
+	c.pauses = append(c.pauses, d)
+	c.set <- struct{}{}
+}
+
+func (c *dogClock) Stop() {}
 
 // look has the watchdog look after a time, and returns when it has.
 func (c *dogClock) look(t *testing.T, after time.Duration) {
@@ -106,6 +112,59 @@ func TestWatchdogReportsACallThatBlocks(t *testing.T) {
 	}
 	if len(reports) != 2 {
 		t.Errorf("%d reports, want 2", len(reports))
+	}
+	must(t, g.Stop())
+}
+
+// operations, Metrics: a loop is busy for as long as it's seen in a dispatch, and not
+// while the process didn't run. The samples are spread, so that what's regular doesn't
+// hide between them.
+func TestBusyTime(t *testing.T) {
+	const slow = 100 * time.Millisecond
+	clock := &dogClock{set: make(chan struct{})}
+	g, err := reactor.NewGroup(reactor.Config{Loops: 2, Slow: slow, Clock: clock})
+	must(t, err)
+	must(t, g.Start())
+	receive(t, clock.set, "the watchdog")
+	busy := func(want time.Duration) {
+		t.Helper()
+		if st := g.Stats(); st[0].Busy != 0 || st[1].Busy != want {
+			t.Errorf("busy for %v and %v, want 0 and %v", st[0].Busy, st[1].Busy, want)
+		}
+	}
+	for range 10 {
+		clock.look(t, slow/2)
+	}
+	busy(0)
+	entered, quit := make(chan struct{}), make(chan struct{})
+	must(t, g.Reactors()[1].PostFunc(func() { keepsItsLoopWaiting(entered, quit) }))
+	receive(t, entered, "the call")
+	for range 10 {
+		clock.look(t, slow/2)
+	}
+	busy(5 * slow)
+	clock.look(t, time.Hour)
+	busy(5*slow + time.Second)
+	before := g.Stats()[1].Events
+	close(quit)
+	for g.Stats()[1].Events == before {
+		runtime.Gosched()
+	}
+	for range 100 {
+		clock.look(t, slow/2)
+	}
+	busy(5*slow + time.Second)
+	var sum time.Duration
+	seen := map[time.Duration]bool{}
+	for _, d := range clock.pauses {
+		if d < slow*3/8 || d > slow*5/8 {
+			t.Errorf("samples %v apart", d)
+		}
+		sum += d
+		seen[d] = true
+	}
+	if mean := sum / time.Duration(len(clock.pauses)); mean < slow*48/100 || mean > slow*52/100 || len(seen) < len(clock.pauses)/2 {
+		t.Errorf("samples %v apart in the mean, in %d of %d ways", mean, len(seen), len(clock.pauses))
 	}
 	must(t, g.Stop())
 }

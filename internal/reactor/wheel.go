@@ -56,8 +56,8 @@ type wheel struct {
 	levels  [wheelLevels][wheelSlots]wheelSlot
 	used    [wheelLevels]uint64 // bit per slot: not empty
 	now     int64               // tick up to which everything has gone off
-	count   int
-	due     wheelSlot // taken out of the wheel, to go off in this turn or the next
+	count   atomic.Int64        // of the timers that wait, for all to see
+	due     wheelSlot           // taken out of the wheel, to go off in this turn or the next
 	alarm   Alarm
 	alarmAt time.Duration // when the alarm is set for; 0: it isn't
 	turn    wheelTurn
@@ -107,11 +107,11 @@ func (r *Reactor) Arm(t *Timer, d time.Duration) {
 	w.remove(t)
 	w.skipGap()
 	now := r.Now()
-	if w.count == 0 {
+	if w.count.Load() == 0 {
 		w.now = int64(now / tick) // nothing was waiting: no need to catch up
 	}
 	t.when = int64((now + min(d, forever) + tick - 1) / tick)
-	w.count++
+	w.count.Add(1)
 	w.file(t)
 	w.setAlarm()
 }
@@ -119,8 +119,8 @@ func (r *Reactor) Arm(t *Timer, d time.Duration) {
 // Disarm stops t if it's waiting. On the loop only.
 func (r *Reactor) Disarm(t *Timer) { r.wheel.remove(t) }
 
-// Timers is how many are waiting. On the loop only.
-func (r *Reactor) Timers() int { return r.wheel.count }
+// Timers is how many are waiting.
+func (r *Reactor) Timers() int { return int(r.wheel.count.Load()) }
 
 // file puts t into the slot of its time; the past counts as the next tick.
 func (w *wheel) file(t *Timer) {
@@ -151,7 +151,7 @@ func (w *wheel) remove(t *Timer) {
 	if s.ring.next == &s.ring && s != &w.due {
 		w.used[s.level] &^= 1 << s.index
 	}
-	w.count--
+	w.count.Add(-1)
 }
 
 // next is the first tick at which a slot must be looked at: timers of level 0 go off,
