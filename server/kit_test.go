@@ -164,6 +164,10 @@ func (f *fixture) verify() {
 		for _, n := range l.Closed {
 			closed += n
 		}
+		if l.Handshaking != 0 || l.Established != 0 || l.Draining != 0 || l.Blocked != 0 || l.BufferedBytes != 0 {
+			f.t.Errorf("listener %s: after the end %d, %d and %d are handshaking, established, draining; %d with blocked output, %d bytes",
+				name, l.Handshaking, l.Established, l.Draining, l.Blocked, l.BufferedBytes)
+		}
 		if l.Accepted != closed {
 			f.t.Errorf("listener %s: %d accepted, %d closed (%v)", name, l.Accepted, closed, l.Closed)
 		}

@@ -9,12 +9,12 @@ import (
 	"github.com/sluice-net/sluice/internal/reactor"
 )
 
-// Stats are a server's counters. They only grow, but for Open, Held, the limits and the
-// reactors' Connections and Posts; they're exact once all is quiet.
+// Stats are a server's counters. They only grow, but for the limits and those that say so;
+// they're exact once all is quiet.
 type Stats struct {
 	State     string // new, running, draining, stopped
 	Open      int    // connections open now
-	Held      int    // closed, but referenced
+	Held      int    // now: closed, but referenced
 	Limit     int    // Config.MaxConnections; 0: none
 	Drain     DrainStats
 	Listeners map[string]ListenerStats
@@ -24,27 +24,48 @@ type Stats struct {
 	Buffers   buffers.Stats
 }
 
-// ListenerStats are the counters of one listener's connections.
+// ListenerStats are the counters of one listener's connections. Those that were connected
+// to others are those of listener "outgoing".
 type ListenerStats struct {
-	Open          int // connections open now
-	Limit         int // Listener.MaxConnections; 0: none
-	Accepted      uint64
+	Open          int                  // connections open now
+	Limit         int                  // Listener.MaxConnections; 0: none
+	Accepted      uint64               // connections that began their life; outgoing ones, before they try to connect
 	Rejected      map[Rejection]uint64 // accepted by the kernel and refused; every Rejection is in it
 	AcceptErrors  uint64
+	AcceptErrnos  map[string]uint64 // the same by errno, EMFILE say; the rare ones are "other"
 	Closed        map[conn.Reason]uint64
 	ReceivedBytes uint64 // the application's
 	SentBytes     uint64 // the application's
 	Reads         uint64 // completed
 	Writes        uint64 // calls that sent something
 	Panics        uint64
+
+	// Now.
+	Handshaking   int   // connections that aren't established yet
+	Established   int   // … that are
+	Draining      int   // … that are shut down, and not closed yet
+	Blocked       int   // … whose output rose above Flow.High, and isn't down at Flow.Low again
+	BufferedBytes int64 // output that isn't sent yet
+	Queue         AcceptQueue
+
+	Lives Durations // of connections that were established, from then to their close
+	Calls Durations // of callbacks: a sample, one in 61
+}
+
+// AcceptQueue is the kernel's queue of connections that wait to be accepted, of all the
+// sockets of a listener.
+type AcceptQueue struct {
+	Known  bool // it's there for TCP on Linux and FreeBSD, while the listener accepts
+	Length int
+	Limit  int
 }
 
 // ReactorStats are the counters of one event loop.
 type ReactorStats struct {
-	Events      uint64 // dispatches
-	Connections int64
-	Posts       int64         // waiting
-	Timers      int64         // set
+	Events      uint64        // dispatches
+	Connections int64         // now
+	Posts       int64         // now: waiting
+	Timers      int64         // now: set
 	Busy        time.Duration // in dispatches, as the watchdog has sampled it; 0 without one
 	Turns       Durations     // how long dispatches take: a sample
 }
@@ -94,7 +115,7 @@ func (s *Server) Mux() *conn.Mux {
 func (s *Server) Allocator() *buffers.Allocator { return s.allocator }
 
 func (e *endpoint) stats() ListenerStats {
-	n := e.env.Counts()
+	n, g := e.env.Counts(), e.env.Gauges()
 	st := ListenerStats{
 		Open:          e.s.places.openAt(&e.places),
 		Limit:         e.l.MaxConnections,
@@ -107,6 +128,16 @@ func (e *endpoint) stats() ListenerStats {
 		Reads:         n[engine.CountReads],
 		Writes:        n[engine.CountWrites],
 		Panics:        n[engine.CountPanics],
+
+		AcceptErrnos:  g.AcceptErrors,
+		Handshaking:   int(g.Phases[engine.PhaseHandshaking]),
+		Established:   int(g.Phases[engine.PhaseEstablished]),
+		Draining:      int(g.Phases[engine.PhaseDraining]),
+		Blocked:       int(g.Blocked),
+		BufferedBytes: g.Buffered,
+		Queue:         e.queue(),
+		Lives:         g.Lives,
+		Calls:         g.Calls,
 	}
 	for r := range engine.Reasons {
 		if closed := n.Closed(conn.Reason(r)); closed > 0 {
@@ -114,4 +145,21 @@ func (e *endpoint) stats() ListenerStats {
 		}
 	}
 	return st
+}
+
+// queue asks the kernel.
+func (e *endpoint) queue() (q AcceptQueue) {
+	all := e.s.accept.Load()
+	if all == nil {
+		return q
+	}
+	for _, a := range *all {
+		if a.Origin() != e.l.Name {
+			continue
+		}
+		if length, limit, ok := a.Queue(); ok {
+			q = AcceptQueue{Known: true, Length: q.Length + length, Limit: q.Limit + limit}
+		}
+	}
+	return q
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-net/sluice/internal/lock"
 	"github.com/sluice-net/sluice/internal/reactor"
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,8 @@ type Acceptor struct {
 	r      *reactor.Reactor
 	spread bool // connections are placed on all loops; otherwise they stay on r
 
-	// The loop's own.
+	// The loop's own; fd changes under the lock, for those who ask for its queue.
+	mu      lock.Mutex
 	fd      int // −1 once closed
 	reserve int // a descriptor to give up when there are no others; −1: none
 	backoff time.Duration
@@ -115,8 +117,10 @@ func (a *Acceptor) close() {
 		return
 	}
 	a.r.Deregister(a.fd)
+	a.mu.Lock()
 	a.r.Kernel().Close(a.fd)
 	a.fd = -1
+	a.mu.Unlock()
 	a.r.Disarm(&a.timer)
 	if a.reserve >= 0 {
 		a.r.Kernel().Close(a.reserve)
@@ -125,6 +129,21 @@ func (a *Acceptor) close() {
 	close(a.closed)
 	a.policy.Ended()
 }
+
+// Queue tells how many connections wait to be accepted, and how many may: of a TCP socket,
+// where the system tells, until the acceptor is closed. Any goroutine may call it.
+func (a *Acceptor) Queue() (length, limit int, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fd < 0 {
+		return 0, 0, false
+	}
+	length, limit, errno := a.r.Kernel().AcceptQueue(a.fd)
+	return length, limit, errno == 0
+}
+
+// Origin is the name of the listener.
+func (a *Acceptor) Origin() string { return a.env.Origin }
 
 // OnEvent implements reactor.Handler.
 func (a *Acceptor) OnEvent(reactor.Events) { a.accept() }
@@ -181,7 +200,7 @@ func (a *Acceptor) goOn(errno unix.Errno) bool {
 	case unix.EAGAIN:
 		return false
 	case unix.EBADF, unix.EINVAL, unix.ENOTSOCK, unix.EOPNOTSUPP:
-		a.env.shards[a.r.Index()].add(CountAcceptErrors, 1)
+		a.env.shards[a.r.Index()].countAcceptError(errno)
 		a.policy.AcceptFailed(errno, true)
 		a.close()
 		return false
@@ -202,7 +221,7 @@ func (a *Acceptor) goOn(errno unix.Errno) bool {
 }
 
 func (a *Acceptor) report(errno unix.Errno) {
-	a.env.shards[a.r.Index()].add(CountAcceptErrors, 1)
+	a.env.shards[a.r.Index()].countAcceptError(errno)
 	a.policy.AcceptFailed(errno, false)
 }
 

@@ -153,6 +153,12 @@ func (c *Conn) closeLocked() {
 	c.closing = closeCompletions
 	c.fd = -1
 	s.r.AddLoad(-1)
+	if c.flags.has(established) {
+		s.gauges.lives.Observe(s.r.Clock() - c.since)
+	}
+	if c.flags.has(blocked) {
+		s.gauges.blocked.Add(-1)
+	}
 	s.open.remove(c)
 	if fd >= 0 {
 		s.r.Deregister(fd)

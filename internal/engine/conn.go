@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/lock"
@@ -25,9 +26,6 @@ type Conn struct {
 	pending atomic.Uint32 // events that came while somebody held mu
 	slots   atomic.Pointer[slots]
 
-	// The loop's own.
-	calling bool // the consumer is being called
-
 	// Guarded by mu.
 	mu      lock.Mutex
 	remote  netip.AddrPort // zero for a Unix-domain peer
@@ -39,22 +37,26 @@ type Conn struct {
 	closing closeStep
 	chunk   uint8 // the next Read takes 1<<chunk bytes
 	quiet   uint8 // looks of the drain since a byte moved
+	calling bool  // the consumer is being called; the loop's own, without the lock
 	read    readOp
 	partial *buffers.Buffer // what a ReadFull has so far
 	out     buffers.Chain   // to be sent
 	flow    *Flow           // the Env's, or its own
 	ext     *ext            // what few connections need, made on use
 	local   *Addr           // its own address, once asked for
-	offLoop tally           // what was sent off the loop and not counted yet
+	since   time.Duration   // when it was established
+	offLoop tally           // what the shard is to know
 	link    reactor.Link    // of kicks
 
 	siblings siblings // in the shard's registry
 }
 
-// tally is bytes and operations that the shard doesn't know of yet.
+// tally is what was sent off the loop, which the shard doesn't know of yet, and what it
+// knows of the output that's left.
 type tally struct {
 	bytes  uint64
 	writes uint32
+	left   uint32 // bytes, up to 4 GiB
 }
 
 // ext is the part of a connection that most don't need.

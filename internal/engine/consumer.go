@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/reactor"
 )
 
 // Consumer is whom a connection works for. Everything is called on the connection's
@@ -115,6 +116,8 @@ func (e *Env) InitShards() {
 	for _, r := range e.Mux.Group.Reactors() {
 		e.shards = append(e.shards, &Shard{
 			env: e, r: r, kernel: r.Kernel(), cache: r.Cache(e.Allocator), budget: e.Mux.TurnBudget,
+			untimed: reactor.SampleEvery,
+			gauges:  gauges{lives: reactor.NewHistogram(lifeBounds), calls: reactor.NewHistogram(reactor.CallBounds)},
 		})
 	}
 }

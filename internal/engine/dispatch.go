@@ -96,6 +96,7 @@ func (c *Conn) OnPanic(value any, stack []byte) {
 		panic(fmt.Sprintf("sluice: a bug in the engine: %v\n%s", value, stack))
 	}
 	c.calling = false
+	c.shard.endCall()
 	c.shard.takeBack()
 	c.shard.add(CountPanics, 1)
 	c.logPanic(value, stack)
@@ -422,11 +423,13 @@ func (c *Conn) do(w work, t *turn) {
 		c.finishSendLocked()
 	case doBlocked:
 		c.flags.set(blocked)
+		c.shard.gauges.blocked.Add(1)
 		c.leave()
 		c.shard.env.Consumer.WriteBlocked(c)
 		c.enter()
 	case doReady:
 		c.flags.clear(blocked | refused)
+		c.shard.gauges.blocked.Add(-1)
 		c.leave()
 		c.shard.env.Consumer.WriteReady(c)
 		c.enter()
@@ -453,9 +456,11 @@ func (c *Conn) do(w work, t *turn) {
 func (c *Conn) leave() {
 	c.calling = true
 	c.mu.Unlock()
+	c.shard.beginCall()
 }
 
 func (c *Conn) enter() {
+	c.shard.endCall()
 	c.mu.Lock()
 	c.calling = false
 }
@@ -500,12 +505,13 @@ func (c *Conn) unlock() {
 	c.mu.Unlock()
 }
 
-// foldLocked counts what was sent off the loop.
+// foldLocked counts what was sent off the loop, and what's left to be sent.
 func (c *Conn) foldLocked() {
+	c.reportOutputLocked()
 	if c.offLoop.writes == 0 {
 		return
 	}
 	c.shard.add(CountSentBytes, c.offLoop.bytes)
 	c.shard.add(CountWrites, uint64(c.offLoop.writes))
-	c.offLoop = tally{}
+	c.offLoop.bytes, c.offLoop.writes = 0, 0
 }

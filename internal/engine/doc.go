@@ -42,6 +42,6 @@
 //
 // consumer.go, conn.go, state.go, dispatch.go, open.go, read.go, recv.go, write.go,
 // close.go, flow.go, deadline.go, oob.go, session.go, accept.go, connect.go; then what stands by
-// itself: timer.go, muxtimer.go, slots.go, rawconn.go, registry.go, share.go,
+// itself: timer.go, muxtimer.go, slots.go, rawconn.go, registry.go, share.go, gauges.go,
 // describe.go.
 package engine

@@ -383,6 +383,15 @@ func (k *kernel) PeerCredentials(fd int) (sys.Credentials, error) {
 	return sys.Credentials{PID: fd}, nil
 }
 
+func (k *kernel) AcceptQueue(fd int) (length, limit int, errno sys.Errno) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.open[fd] {
+		k.t.Errorf("the queue of descriptor %d, which isn't open", fd)
+	}
+	return len(k.backlog), 9, 0
+}
+
 func (k *kernel) Reserve() (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

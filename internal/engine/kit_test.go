@@ -220,6 +220,7 @@ func (k *kit) check() {
 	if s := k.env.Allocator.Stats(); s.Outstanding != 0 || s.Misuses != 0 {
 		k.t.Errorf("%d buffers with %d bytes weren't given back, %d misuses", s.Outstanding, s.InUse, s.Misuses)
 	}
+	k.checkGauges()
 	k.user.check()
 }
 

@@ -43,7 +43,10 @@ func (c *Conn) openedLocked() {
 }
 
 func (c *Conn) establishLocked() {
+	old := c.phaseLocked()
 	c.flags.set(established)
+	c.leftLocked(old)
+	c.since = c.shard.r.Clock()
 	c.leave()
 	c.log(slog.LevelDebug, "connection established", nil)
 	c.shard.env.Consumer.Established(c)

@@ -3,6 +3,7 @@ package engine
 import (
 	"math/bits"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/internal/reactor"
@@ -53,11 +54,14 @@ type Shard struct {
 	lent    *buffers.Buffer // with the consumer now; given back if it panics
 	dirty   uint64
 	counts  Counts
+	untimed int // calls until one is timed; 0: this one is
+	began   time.Duration
 	vectors [sys.MaxVectors][]byte
 	scratch []byte // where discarded input goes
 
 	_         [64]byte // published is read from elsewhere
 	published [counterCount]atomic.Uint64
+	gauges    gauges
 }
 
 var _ = [1]struct{}{}[counterCount/65] // the bits of dirty suffice

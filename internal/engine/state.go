@@ -111,5 +111,7 @@ func (c *Conn) becomeLocked(s State) {
 	if !legal {
 		panic(fmt.Sprintf("sluice: connection %d: illegal move from %v to %v", c.id, c.state, s))
 	}
+	old := c.phaseLocked()
 	c.state = s
+	c.leftLocked(old)
 }

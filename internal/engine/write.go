@@ -204,6 +204,9 @@ func (c *Conn) queuedLocked(k *buffers.Cache) {
 			c.flushLocked(&c.shard.turn)
 		}
 	}
+	if !c.flags.has(dispatching) {
+		c.reportOutputLocked()
+	}
 	if c.ext != nil && c.ext.gate != nil && c.out.Len() > c.flow.High {
 		c.ext.gate.high.Store(true)
 	}

@@ -256,6 +256,20 @@ func (k *Kernel) accept(l *listener) (int, sys.Addr, sys.Errno) {
 	return fd, s.from, 0
 }
 
+// acceptQueue is how many connections may wait at a listener; for AcceptQueue only, since
+// peers wait in any number.
+const acceptQueue = 128
+
+// AcceptQueue implements sys.Kernel.
+func (k *Kernel) AcceptQueue(fd int) (length, limit int, errno sys.Errno) {
+	l, ok := k.files[fd].(*listener)
+	if !ok {
+		k.w.Failf("TCP_INFO of descriptor %d, which isn't a listener", fd)
+		return 0, 0, unix.EBADF
+	}
+	return len(l.backlog), acceptQueue, 0
+}
+
 // Bind implements sys.Kernel.
 func (k *Kernel) Bind(spec sys.ListenSpec) (int, sys.Addr, error) {
 	k.w.Yield()

@@ -244,6 +244,10 @@ func (p *program) checkEnd() {
 		w.Failf("the statistics say: %d open, %d held", st.Open, st.Held)
 	}
 	for name, l := range st.Listeners {
+		if l.Handshaking != 0 || l.Established != 0 || l.Draining != 0 || l.Blocked != 0 || l.BufferedBytes != 0 {
+			w.Failf("%s: the statistics say: %d, %d and %d are handshaking, established, draining; %d with blocked output, %d bytes",
+				name, l.Handshaking, l.Established, l.Draining, l.Blocked, l.BufferedBytes)
+		}
 		closed := uint64(0)
 		for _, n := range l.Closed {
 			closed += n

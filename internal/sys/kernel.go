@@ -57,6 +57,10 @@ type Kernel interface {
 	// Accept takes the next connection of a listening socket: non-blocking,
 	// close-on-exec, with the peer's address.
 	Accept(fd int) (int, Addr, Errno)
+	// AcceptQueue tells how many connections wait in a listening TCP socket to be
+	// accepted, and how many may; it fails for other sockets, and where the system
+	// doesn't tell.
+	AcceptQueue(fd int) (length, limit int, errno Errno)
 	// Socket makes a socket for an outgoing connection to an address of the kind.
 	Socket(to Addr, o Options) (int, error)
 	// Connect begins to connect: EINPROGRESS when the end isn't known yet, EAGAIN
