@@ -117,7 +117,10 @@ func (c *Collector) look() []sight {
 
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, f := range listenerCounters {
+	for _, f := range listenerFigures {
+		descs <- f.desc
+	}
+	for _, f := range lengths {
 		descs <- f.desc
 	}
 	for _, f := range families {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
@@ -49,7 +50,7 @@ func TestCountsAreTheClients(t *testing.T) {
 				of("reads_total", "default"):                clients * pings,
 				of("writes_total", "default"):               clients * pings,
 				of("connections_accepted_total", "default"): clients,
-				of("connections_open", "default"):           clients,
+				established("default"):                      clients,
 				`sluice_reactor_connections{reactor="0"}`:   clients / 2,
 				`sluice_reactor_connections{reactor="1"}`:   clients / 2,
 				of("connections_limit", "default"):          math.Inf(1),
@@ -87,9 +88,15 @@ func TestCountsAreTheClients(t *testing.T) {
 				of("sent_bytes_total", "default"):           float64(total),
 				of("reads_total", "default"):                float64(cb.reads.Load()),
 				of("connections_accepted_total", "default"): clients,
-				of("accept_errors_total", "default"):        0,
+				of("write_buffered_bytes", "default"):       0,
+				of("connections_write_blocked", "default"):  0,
+
+				of("connection_duration_seconds_count", "default"):                                      clients,
+				`sluice_connection_duration_seconds_bucket{listener="main",server="default",le="+Inf"}`: clients,
+				`sluice_accept_errors_total{error="EMFILE",listener="main",server="default"}`:           0,
+				`sluice_timers_active`:                      0,
 				of("callback_panics_total", "default"):      1,
-				of("connections_open", "default"):           0,
+				established("default"):                      0,
 				`sluice_connections_held{server="default"}`: 0,
 				`sluice_reactor_connections{reactor="0"}`:   0,
 				`sluice_reactor_connections{reactor="1"}`:   0,
@@ -122,6 +129,12 @@ func TestCountsAreTheClients(t *testing.T) {
 		})
 	}
 }
+
+func open(listener, srv, state string) string {
+	return fmt.Sprintf("sluice_connections_open{listener=%q,server=%q,state=%q}", listener, srv, state)
+}
+
+func established(srv string) string { return open("main", srv, "established") }
 
 func closed(r conn.Reason) string {
 	return of("connections_closed_total", "default", fmt.Sprintf("reason=%q", r))
@@ -222,7 +235,10 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	})
 	h := handlerFor(t, s)
 	before := scrape(t, h)
-	before.must(t, figures{"sluice_ready": 0, "sluice_draining": 0, "sluice_reactor_panics_total": 0})
+	before.must(t, figures{
+		"sluice_ready": 0, "sluice_draining": 0, "sluice_reactor_panics_total": 0, "sluice_timers_active": 0,
+		"sluice_reactor_turn_duration_seconds_count": 0, `sluice_reactor_turn_duration_seconds_bucket{le="0.1"}`: 0,
+	})
 	start(t, s)
 	got := scrape(t, h)
 	want := figures{"sluice_ready": 1, "sluice_draining": 0, `sluice_connections_limit{listener="",server="default"}`: 5}
@@ -234,10 +250,21 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	want[`sluice_drain_phase{phase="none",server="default"}`] = 1
 	for _, listener := range []string{"main", "file"} {
 		for _, name := range []string{
-			"connections_accepted_total", "accept_errors_total", "connections_open",
+			"connections_accepted_total",
 			"received_bytes_total", "sent_bytes_total", "reads_total", "writes_total", "callback_panics_total",
+			"write_buffered_bytes", "connections_write_blocked",
+			"connection_duration_seconds_count", "connection_duration_seconds_sum",
+			"callback_duration_seconds_count", "callback_duration_seconds_sum",
 		} {
 			want[fmt.Sprintf("sluice_%s{listener=%q,server=%q}", name, listener, "default")] = 0
+		}
+		for _, state := range []string{"handshaking", "established", "draining"} {
+			want[open(listener, "default", state)] = 0
+		}
+		for _, errno := range []string{
+			"EBADF", "ECONNABORTED", "EINVAL", "EMFILE", "ENETDOWN", "ENFILE", "ENOBUFS", "ENOMEM", "EPERM", "EPROTO", "other",
+		} {
+			want[fmt.Sprintf("sluice_accept_errors_total{error=%q,listener=%q,server=%q}", errno, listener, "default")] = 0
 		}
 		for r := conn.ReasonNone + 1; int(r) < engine.Reasons; r++ {
 			want[fmt.Sprintf("sluice_connections_closed_total{listener=%q,reason=%q,server=%q}", listener, r, "default")] = 0
@@ -262,13 +289,82 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 	stop(s)
 	scrape(t, h).must(t, figures{
 		"sluice_ready": 0, "sluice_draining": 0,
-		of("connections_open", "default"):     0,
+		established("default"):                0,
 		of("received_bytes_total", "default"): 10,
 		closed(conn.ReasonDrainAbort):         1,
 
 		`sluice_drain_phase{phase="none",server="default"}`: 0,
 		`sluice_drain_phase{phase="over",server="default"}`: 1,
 	})
+}
+
+// TestSlowPeersShow holds that what isn't taken shows, by how much, and where connections
+// are in their lives.
+func TestSlowPeersShow(t *testing.T) {
+	const size = 300_000
+	mux, cb := newMux(t, 2), newEcho()
+	s := newServer(t, "unix", cb, on(mux), func(c *server.Config) {
+		c.Flow = conn.Flow{High: 1000, Low: 1}
+		c.Listeners[0].Options.SendBuffer = 4096
+	})
+	start(t, s)
+	h := handlerFor(t, s)
+	slow, quick := dial(t, s), dial(t, s)
+	mustExchange(t, quick, 10)
+	var streams []*conn.Stream
+	for c := range s.Connections() {
+		streams = append(streams, c.AddRef())
+	}
+	for _, c := range streams {
+		if err := c.Send(make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := io.ReadFull(quick, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	settle(t, mux)
+	must := func(blocked, draining float64, buffered int) {
+		t.Helper()
+		scrape(t, h).must(t, figures{
+			of("connections_write_blocked", "default"): blocked,
+			of("write_buffered_bytes", "default"):      float64(buffered),
+			open("main", "default", "handshaking"):     0,
+			open("main", "default", "draining"):        draining,
+			established("default"):                     2 - draining,
+		})
+	}
+	pending := 0
+	for _, c := range streams {
+		pending += c.Pending()
+	}
+	if pending == 0 {
+		t.Fatal("the kernel has taken everything")
+	}
+	must(1, 0, pending)
+	for _, c := range streams {
+		if c.Pending() > 0 {
+			if err := c.Shutdown(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	must(1, 1, pending)
+	if _, err := io.ReadFull(slow, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	slow.Close()
+	receive(t, cb.closed)
+	settle(t, mux)
+	scrape(t, h).must(t, figures{
+		of("connections_write_blocked", "default"): 0,
+		of("write_buffered_bytes", "default"):      0,
+		open("main", "default", "draining"):        0,
+		established("default"):                     1,
+	})
+	for _, c := range streams {
+		c.Release()
+	}
 }
 
 // TestHeldConnections holds that a reference which outlives its connection shows.
@@ -283,7 +379,7 @@ func TestHeldConnections(t *testing.T) {
 	kept.Abort(nil)
 	receive(t, cb.closed)
 	settle(t, mux)
-	scrape(t, h).must(t, figures{`sluice_connections_held{server="default"}`: 1, of("connections_open", "default"): 0})
+	scrape(t, h).must(t, figures{`sluice_connections_held{server="default"}`: 1, established("default"): 0})
 	kept.Release()
 	receive(t, cb.released)
 	scrape(t, h).must(t, figures{`sluice_connections_held{server="default"}`: 0})
@@ -318,16 +414,28 @@ func TestSharedLoopsCountOnce(t *testing.T) {
 	}
 	held := alloc.Get(1000)
 	defer held.Release()
-	settle(t, mux)
+	defer mux.AfterFunc(time.Hour, func() {}).Stop()
+	for range 100 {
+		settle(t, mux)
+	}
 	got := scrape(t, handlerFor(t, a, b))
+	turns := 0.0
+	for _, r := range a.Stats().Reactors {
+		turns += float64(r.Turns.Count())
+	}
+	if turns == 0 {
+		t.Error("no turn was timed")
+	}
 	got.must(t, figures{
-		of("received_bytes_total", "a"):        3,
-		of("received_bytes_total", "b"):        5,
-		of("connections_open", "a"):            1,
-		of("connections_open", "b"):            1,
-		"sluice_reactor_panics_total":          1,
-		"sluice_buffers_outstanding_blocks":    1,
-		`sluice_buffers_bytes{state="in_use"}`: float64(held.Cap()),
+		"sluice_timers_active":                       1,
+		"sluice_reactor_turn_duration_seconds_count": turns,
+		of("received_bytes_total", "a"):              3,
+		of("received_bytes_total", "b"):              5,
+		established("a"):                             1,
+		established("b"):                             1,
+		"sluice_reactor_panics_total":                1,
+		"sluice_buffers_outstanding_blocks":          1,
+		`sluice_buffers_bytes{state="in_use"}`:       float64(held.Cap()),
 	})
 	if sum := got[`sluice_reactor_connections{reactor="0"}`] + got[`sluice_reactor_connections{reactor="1"}`]; sum != 2 {
 		t.Errorf("%v connections on the loops", sum)

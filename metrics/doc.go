@@ -20,9 +20,11 @@
 // /healthz alike; buffers are summed over the Allocators. reactor is the only label
 // whose values grow with the machine, and no label's values come from the network.
 //
-// Every series of a server is there from its Start on, at 0. The figures are those of
-// server.Stats at the time of the scrape: exact once all is quiet. A float64 holds
-// numbers up to 2⁵³ exactly, which is 9 PB.
+// Every series of a server is there from its Start on, at 0. (A TCP listener's accept
+// queue is there while the listener accepts, on Linux and FreeBSD.) The figures are those
+// of server.Stats at the time of the scrape: exact once all is quiet, but for the lengths
+// of callbacks and turns and the busy time of loops, which are samples. A float64 holds
+// numbers up to 2⁵³ exactly, which is 9 PB. docs/operations.md says what each means.
 //
 // # Threads
 //

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/reactor"
 	"github.com/sluice-net/sluice/server"
 )
 
@@ -33,25 +35,35 @@ func gauge(name, help string, labels ...string) family {
 	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.GaugeValue}
 }
 
+func histogram(name, help string, labels ...string) family {
+	return family{prometheus.NewDesc(prefix+name, help, labels, nil), prometheus.UntypedValue} // its metrics are no single values
+}
+
 // send panics if the labels aren't those of the family.
 func (f family) send(metrics chan<- prometheus.Metric, value float64, labels ...string) {
 	metrics <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 }
 
-// listenerCounter is a counter with the labels server and listener alone.
-type listenerCounter struct {
+// sendDurations is send for a histogram.
+func (f family) sendDurations(metrics chan<- prometheus.Metric, d server.Durations, labels ...string) {
+	buckets, below := make(map[float64]uint64, len(d.Bounds)), uint64(0)
+	for i, bound := range d.Bounds {
+		below += d.Counts[i]
+		buckets[bound.Seconds()] = below
+	}
+	metrics <- prometheus.MustNewConstHistogram(f.desc, d.Count(), d.Sum.Seconds(), buckets, labels...)
+}
+
+// listenerFigure has the labels server and listener alone.
+type listenerFigure struct {
 	family
 	of func(server.ListenerStats) uint64
 }
 
-var listenerCounters = []listenerCounter{
+var listenerFigures = []listenerFigure{
 	{
-		counter("connections_accepted_total", "Connections that began their life.", "server", "listener"),
+		counter("connections_accepted_total", "Connections that began their life; outgoing ones are counted when the attempt begins.", "server", "listener"),
 		func(l server.ListenerStats) uint64 { return l.Accepted },
-	},
-	{
-		counter("accept_errors_total", "Failures to accept a connection.", "server", "listener"),
-		func(l server.ListenerStats) uint64 { return l.AcceptErrors },
 	},
 	{
 		counter("received_bytes_total", "Application bytes received.", "server", "listener"),
@@ -73,6 +85,29 @@ var listenerCounters = []listenerCounter{
 		counter("callback_panics_total", "Callbacks that panicked; each has closed its connection.", "server", "listener"),
 		func(l server.ListenerStats) uint64 { return l.Panics },
 	},
+	{
+		gauge("write_buffered_bytes", "Output that the peers haven't taken yet.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return uint64(max(l.BufferedBytes, 0)) },
+	},
+	{
+		gauge("connections_write_blocked", "Connections whose output has risen above its high watermark and isn't down at the low one.", "server", "listener"),
+		func(l server.ListenerStats) uint64 { return uint64(max(l.Blocked, 0)) },
+	},
+}
+
+// lengths are the histograms with the labels server and listener.
+var lengths = []struct {
+	family
+	of func(server.ListenerStats) server.Durations
+}{
+	{
+		histogram("connection_duration_seconds", "How long connections that have ended were established.", "server", "listener"),
+		func(l server.ListenerStats) server.Durations { return l.Lives },
+	},
+	{
+		histogram("callback_duration_seconds", fmt.Sprintf("How long callbacks take: a sample, one in %d.", reactor.SampleEvery), "server", "listener"),
+		func(l server.ListenerStats) server.Durations { return l.Calls },
+	},
 }
 
 // The families that take more than a figure of server.ListenerStats.
@@ -84,14 +119,20 @@ var (
 	listenerInfo        = gauge("listener_info", "An address that a listener is bound to; always 1.", "server", "listener", "transport", "address")
 	connectionsRejected = counter("connections_rejected_total", "Connections that the kernel had accepted and that were refused, by why.", "server", "listener", "reason")
 	connectionsClosed   = counter("connections_closed_total", "Connections that ended, by why.", "server", "listener", "reason")
-	connectionsOpen     = gauge("connections_open", "Connections that are open.", "server", "listener")
+	connectionsOpen     = gauge("connections_open", "Connections that are open: handshaking (also connecting), established, or draining (shut down and not closed yet).", "server", "listener", "state")
 	connectionsLimit    = gauge("connections_limit", "The most connections that a listener has open or, without a listener, a server over all of them; +Inf without a limit.", "server", "listener")
 	drainPhase          = gauge("drain_phase", "1 for the phase that a server's drain is in, 0 for the others.", "server", "phase")
+	acceptErrors        = counter("accept_errors_total", "Failures to accept a connection, by errno.", "server", "listener", "error")
+	acceptQueue         = gauge("accept_queue_length", "Connections that wait in the kernel to be accepted; of TCP listeners, while they accept.", "server", "listener")
+	acceptQueueLimit    = gauge("accept_queue_limit", "The most connections that the kernel has wait to be accepted; beyond it drops them.", "server", "listener")
 	connectionsHeld     = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
 
 	reactorEvents      = counter("reactor_events_total", "Dispatches of an event loop: events, tasks and timers.", "reactor")
 	reactorConnections = gauge("reactor_connections", "Connections placed on an event loop.", "reactor")
 	reactorTasks       = gauge("reactor_pending_tasks", "Posted tasks that an event loop hasn't run yet.", "reactor")
+	reactorBusy        = counter("reactor_busy_seconds_total", "Time that an event loop spent in dispatches, as the watchdog's samples have it; 0 if the Mux has no watchdog.", "reactor")
+	reactorTurns       = histogram("reactor_turn_duration_seconds", fmt.Sprintf("How long dispatches of the event loops take: a sample, one in %d.", reactor.SampleEvery))
+	timersActive       = gauge("timers_active", "Timers that are set on the event loops: the framework's and the program's.")
 	reactorPanics      = counter("reactor_panics_total", "Calls that panicked on the event loops: callbacks, and what was posted.")
 	reactorSlow        = counter("reactor_slow_calls_total", "Calls that kept their event loop for so long that the watchdog has reported them.")
 
@@ -107,7 +148,8 @@ var (
 var families = []family{
 	buildInfo, ready, draining,
 	listenerInfo, connectionsRejected, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld, drainPhase,
-	reactorEvents, reactorConnections, reactorTasks, reactorPanics, reactorSlow,
+	acceptErrors, acceptQueue, acceptQueueLimit,
+	reactorEvents, reactorConnections, reactorTasks, reactorBusy, reactorTurns, timersActive, reactorPanics, reactorSlow,
 	buffersBytes, buffersOutstanding, buffersGets, buffersMisses, buffersMisuses, buffersLeaked,
 }
 
@@ -131,19 +173,31 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 	}
 	for name, l := range s.stats.Listeners {
 		name := label(name)
-		for _, f := range listenerCounters {
+		for _, f := range listenerFigures {
 			f.send(metrics, float64(f.of(l)), s.name, name)
 		}
 		connectionsLimit.send(metrics, limit(l.Limit), s.name, name)
 		for r, n := range l.Rejected {
 			connectionsRejected.send(metrics, float64(n), s.name, name, r.String())
 		}
-		open := int64(l.Accepted)
+		for _, f := range lengths {
+			f.sendDurations(metrics, f.of(l), s.name, name)
+		}
 		for r := conn.ReasonNone + 1; int(r) < engine.Reasons; r++ {
 			connectionsClosed.send(metrics, float64(l.Closed[r]), s.name, name, r.String())
-			open -= int64(l.Closed[r])
 		}
-		connectionsOpen.send(metrics, float64(open), s.name, name)
+		for errno, n := range l.AcceptErrnos {
+			acceptErrors.send(metrics, float64(n), s.name, name, errno)
+		}
+		for phase, n := range map[engine.Phase]int{
+			engine.PhaseHandshaking: l.Handshaking, engine.PhaseEstablished: l.Established, engine.PhaseDraining: l.Draining,
+		} {
+			connectionsOpen.send(metrics, float64(n), s.name, name, phase.String())
+		}
+		if l.Queue.Known {
+			acceptQueue.send(metrics, float64(l.Queue.Length), s.name, name)
+			acceptQueueLimit.send(metrics, float64(l.Queue.Limit), s.name, name)
+		}
 	}
 	for name, bound := range s.server.Addrs() {
 		// With ReusePort the sockets share an address.
@@ -157,6 +211,8 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 // sendLoops sends each loop once, whichever servers are on it.
 func sendLoops(metrics chan<- prometheus.Metric, all []sight) {
 	var panics, slow uint64
+	var timers int64
+	turns := reactor.NewHistogram(reactor.CallBounds).Durations()
 	sent := map[*loops]bool{}
 	for _, s := range all {
 		if s.loops == nil || sent[s.loops] || len(s.stats.Reactors) == 0 {
@@ -170,8 +226,13 @@ func sendLoops(metrics chan<- prometheus.Metric, all []sight) {
 			reactorEvents.send(metrics, float64(r.Events), number)
 			reactorConnections.send(metrics, float64(r.Connections), number)
 			reactorTasks.send(metrics, float64(r.Posts), number)
+			reactorBusy.send(metrics, r.Busy.Seconds(), number)
+			timers += r.Timers
+			turns = turns.Plus(r.Turns)
 		}
 	}
+	timersActive.send(metrics, float64(timers))
+	reactorTurns.sendDurations(metrics, turns)
 	reactorPanics.send(metrics, float64(panics))
 	reactorSlow.send(metrics, float64(slow))
 }

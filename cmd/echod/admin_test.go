@@ -130,7 +130,7 @@ func TestMetrics(t *testing.T) {
 	awaitLine(t, r.admin(t)+"/metrics", `sluice_sent_bytes_total{listener="tcp://127.0.0.1:0",server="default"} 5`)
 	awaitLine(t, r.admin(t)+"/metrics", `sluice_sent_bytes_total{listener="`+file+`",server="default"} 12`)
 	scrape(
-		`sluice_connections_open{listener="`+file+`",server="default"} 1`,
+		`sluice_connections_open{listener="`+file+`",server="default",state="established"} 1`,
 		`sluice_connections_limit{listener="",server="default"} 7`,
 		`sluice_ready 1`,
 		`sluice_draining 0`,
