@@ -57,6 +57,27 @@ func listenAdmin(address string, routes http.Handler, log *slog.Logger) (*admin,
 	}, nil
 }
 
+// drains serves POST /drain: it leaves a request in asked. A further one changes nothing,
+// unlike a second signal: whoever isn't sure may ask again. A browser that another site's
+// page has ask is refused.
+func drains(asked chan<- struct{}, within time.Duration) http.Handler {
+	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+			return
+		}
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = fmt.Fprintf(w, "draining; connections have %v to end by themselves\n", within)
+	}))
+}
+
 func adminRemedy(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

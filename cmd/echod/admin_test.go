@@ -20,6 +20,11 @@ func ask(t *testing.T, method, url string) (status int, body string, header http
 	if err != nil {
 		t.Fatal(err)
 	}
+	return do(t, request)
+}
+
+func do(t *testing.T, request *http.Request) (status int, body string, header http.Header) {
+	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	response, err := client.Do(request)
 	if err != nil {
@@ -57,6 +62,9 @@ func TestAdminAnswers(t *testing.T) {
 		{http.MethodHead, "/metrics", http.StatusOK, ""},
 		{http.MethodPost, "/metrics", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
 		{http.MethodGet, "/debug/pprof/", http.StatusNotFound, "404 page not found\n"},
+		{http.MethodGet, "/drain", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
+		{http.MethodHead, "/drain", http.StatusMethodNotAllowed, ""},
+		{http.MethodPut, "/drain", http.StatusMethodNotAllowed, "Method Not Allowed\n"},
 		{http.MethodGet, "/", http.StatusNotFound, "404 page not found\n"},
 		{http.MethodGet, "/readyz/x", http.StatusNotFound, "404 page not found\n"},
 	}
@@ -67,7 +75,11 @@ func TestAdminAnswers(t *testing.T) {
 			if status != tt.status || body != tt.body {
 				t.Errorf("%d %q, want %d %q", status, body, tt.status, tt.body)
 			}
-			if status == http.StatusMethodNotAllowed && header.Get("Allow") != "GET, HEAD" {
+			allow := "GET, HEAD"
+			if tt.path == "/drain" {
+				allow = "POST"
+			}
+			if status == http.StatusMethodNotAllowed && header.Get("Allow") != allow {
 				t.Errorf("Allow: %s", header.Get("Allow"))
 			}
 			if status == http.StatusOK && tt.path != "/metrics" && header.Get("Cache-Control") != "no-store" {
@@ -75,6 +87,51 @@ func TestAdminAnswers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// operations, A daemon: POST /drain does what TERM does; again, it changes nothing.
+func TestDrainByRequest(t *testing.T) {
+	t.Parallel()
+	r := launch(t, map[string]string{"ECHOD_DRAIN_TIMEOUT": "1h"})
+	c := dial(t, r.ready(t))
+	roundTrip(t, c, "hello")
+	base := r.admin(t)
+	for range 3 {
+		status, body, header := ask(t, http.MethodPost, base+"/drain")
+		if status != http.StatusAccepted || body != "draining; connections have 1h0m0s to end by themselves\n" ||
+			header.Get("Content-Type") != "text/plain; charset=utf-8" || header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%d %q %v", status, body, header)
+		}
+		r.log.await(t, "draining")
+	}
+	mustAnswer(t, base+"/readyz", http.StatusServiceUnavailable, "draining")
+	roundTrip(t, c, "still served")
+	c.Close()
+	r.mustEnd(t, exitClean)
+	mustHaveDrained(t, r, "POST /drain", 1, 0)
+}
+
+// A page of another site can't have a browser on this machine drain the daemon.
+func TestDrainByAnotherSite(t *testing.T) {
+	t.Parallel()
+	r := launch(t, nil)
+	for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://example.com"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.admin(t)+"/drain", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set(name, value)
+		if status, _, _ := do(t, request); status != http.StatusForbidden {
+			t.Errorf("%s: %s: %d", name, value, status)
+		}
+	}
+	mustAnswer(t, r.admin(t)+"/readyz", http.StatusOK, "ready")
+}
+
+// TestProfilesOnRequest: --pprof is for those who ask for it.
+func TestProfilesOnRequest(t *testing.T) {
+	t.Parallel()
+	mustAnswer(t, launch(t, nil, "--pprof").admin(t)+"/debug/pprof/", http.StatusOK, "profile?seconds=30\n")
 }
 
 func TestAdminOff(t *testing.T) {

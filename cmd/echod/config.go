@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"reflect"
@@ -21,6 +22,7 @@ import (
 type config struct {
 	Listen listeners `default:"tcp://127.0.0.1:7007"`
 	Admin  address   `default:"127.0.0.1:7070"`
+	Pprof  toggle    `default:"false"`
 
 	Reactors       count    `default:"0"`
 	MaxConnections count    `default:"0"`
@@ -32,9 +34,14 @@ type config struct {
 	LogLevel  level  `default:"info"`
 	LogFormat format `default:"text"`
 
-	Help    helpFlag `short:"h"`
-	Version versionFlag
+	CheckConfig question
+	PrintConfig question
+	Help        helpFlag `short:"h"`
+	Version     versionFlag
 }
+
+// question is a switch that asks something of the configuration, which it's no part of.
+type question bool
 
 // listeners are those of --listen, with the limits that each of them has. All clients of a
 // Unix-domain socket have one address, so there's no limit for each.
@@ -52,8 +59,8 @@ func (c config) listeners() []server.Listener {
 // errAnswered ends a run that was only asked something.
 var errAnswered = errors.New("answered")
 
-// parse reads the command line and, below it, the environment. --help and --version
-// answer and return errAnswered. Any other error is the user's to mend.
+// parse reads the command line and, below it, the environment. --help, --version and
+// --print-config answer and return errAnswered. Any other error is the user's to mend.
 func parse(p process) (config, error) {
 	var c config
 	parser, err := newParser(&c, p)
@@ -68,7 +75,24 @@ func parse(p process) (config, error) {
 		}
 		return c, err
 	}
-	return c, c.check()
+	if err := c.check(); err != nil {
+		return c, err
+	}
+	if c.PrintConfig {
+		printConfig(p.stdout, parser.Model.Flags)
+		return c, errAnswered
+	}
+	return c, nil
+}
+
+// printConfig writes the configuration as an environment: what came of flags, variables
+// and defaults.
+func printConfig(w io.Writer, flags []*kong.Flag) {
+	for _, f := range flags {
+		if name := envName(f.Value); name != "" {
+			_, _ = fmt.Fprintf(w, "%s=%v\n", name, f.Target.Interface())
+		}
+	}
 }
 
 func newParser(c *config, p process) (*kong.Kong, error) {
@@ -119,9 +143,9 @@ func environment(lookup func(string) (string, bool)) kong.ResolverFunc {
 	}
 }
 
-// envName is a flag's name in the environment; the switches have none.
+// envName is a flag's name in the environment; the questions have none.
 func envName(v *kong.Value) string {
-	if v.IsBool() {
+	if v.IsBool() && v.Target.Type() != reflect.TypeFor[toggle]() {
 		return ""
 	}
 	return "ECHOD_" + strings.ToUpper(strings.ReplaceAll(v.Name, "-", "_"))
@@ -164,6 +188,32 @@ func (l *listeners) Decode(c *kong.DecodeContext) error {
 	})
 	return errors.Join(err, bad)
 }
+
+func (l listeners) String() string {
+	urls := make([]string, len(l))
+	for i, one := range l {
+		urls[i] = one.URL()
+	}
+	return strings.Join(urls, ",")
+}
+
+// toggle is on or off.
+type toggle bool
+
+// Decode implements kong.MapperValue. Without a value it's on.
+func (t *toggle) Decode(c *kong.DecodeContext) error {
+	if c.Scan.Peek().Type != kong.FlagValueToken {
+		*t = true
+		return nil
+	}
+	return decode(c, "true or false", func(text string) bool {
+		*t = text == "true"
+		return text == "true" || text == "false"
+	})
+}
+
+// IsBool implements kong.BoolMapperValue.
+func (*toggle) IsBool() bool { return true }
 
 // address is host:port, or empty.
 type address string
@@ -208,6 +258,8 @@ func (d *duration) Decode(c *kong.DecodeContext) error {
 	})
 }
 
+func (d duration) String() string { return time.Duration(d).String() }
+
 // level is the least that is logged.
 type level slog.Level
 
@@ -222,6 +274,8 @@ func (l *level) Decode(c *kong.DecodeContext) error {
 		return ok
 	})
 }
+
+func (l level) String() string { return strings.ToLower(slog.Level(l).String()) }
 
 // format is how the log is written.
 type format string

@@ -32,6 +32,7 @@ func TestPrecedence(t *testing.T) {
 		"ECHOD_DRAIN_TIMEOUT":   "6s",
 		"ECHOD_LOG_LEVEL":       "warn",
 		"ECHOD_LOG_FORMAT":      "json",
+		"ECHOD_PPROF":           "true",
 	}
 	fromEverywhere := config{
 		Listen:         listeners{{Network: "tcp4", Address: "0.0.0.0:1"}, {Network: "unix", Address: "/run/e.sock"}},
@@ -44,6 +45,7 @@ func TestPrecedence(t *testing.T) {
 		DrainTimeout:   duration(6 * time.Second),
 		LogLevel:       level(slog.LevelWarn),
 		LogFormat:      formatJSON,
+		Pprof:          true,
 	}
 	with := func(c config, change func(*config)) config {
 		change(&c)
@@ -57,12 +59,13 @@ func TestPrecedence(t *testing.T) {
 	}{
 		{name: "nothing", want: defaults},
 		{name: "environment", env: everywhere, want: fromEverywhere},
-		{name: "other variables", env: map[string]string{"LISTEN": "x", "ECHOD_HELP": "1", "ECHOD_VERSION": "1"}, want: defaults},
+		{name: "other variables", env: map[string]string{"LISTEN": "x", "ECHOD_HELP": "1", "ECHOD_VERSION": "1", "ECHOD_CHECK_CONFIG": "1", "ECHOD_PRINT_CONFIG": "1"}, want: defaults},
 		{name: "flags over environment", env: everywhere,
 			args: []string{
 				"--listen", "tcp6://[::1]:10", "--admin=:20", "--reactors=30", "--max-connections", "40",
 				"--max-per-address=401", "--accept-rate", "402",
 				"--idle-timeout=50s", "--drain-timeout", "1m", "--log-level=debug", "--log-format=text",
+				"--pprof=false",
 			},
 			want: config{
 				Listen:         listeners{{Network: "tcp6", Address: "[::1]:10"}},
@@ -76,6 +79,8 @@ func TestPrecedence(t *testing.T) {
 				LogLevel:       level(slog.LevelDebug),
 				LogFormat:      formatText,
 			}},
+		{name: "a switch", args: []string{"--pprof", "--reactors=1"},
+			want: with(defaults, func(c *config) { c.Pprof, c.Reactors = true, 1 })},
 		{name: "one flag over environment", env: everywhere, args: []string{"--reactors=0"},
 			want: with(fromEverywhere, func(c *config) { c.Reactors = 0 })},
 		{name: "a bad variable below a flag", env: map[string]string{"ECHOD_REACTORS": "x"}, args: []string{"--reactors=1"},
@@ -158,6 +163,8 @@ func TestUsageErrors(t *testing.T) {
 		{name: "time without a unit", args: []string{"--idle-timeout=10"}, want: `--idle-timeout: "10": ` + wantTime},
 		{name: "negative time", args: []string{"--drain-timeout", "-1s"}, want: `--drain-timeout: "-1s": ` + wantTime},
 		{name: "level", args: []string{"--log-level=loud"}, want: `--log-level: "loud": ` + wantLevel},
+		{name: "neither on nor off", args: []string{"--pprof=maybe"}, want: `--pprof: "maybe": want true or false`},
+		{name: "a switch, variable", env: map[string]string{"ECHOD_PPROF": "1"}, want: `--pprof: "1": want true or false (in $ECHOD_PPROF)`},
 		{name: "format", env: map[string]string{"ECHOD_LOG_FORMAT": "xml"}, want: `--log-format: "xml": want text or json (in $ECHOD_LOG_FORMAT)`},
 		{name: "a line break in it", args: []string{"--bogus\nflag"}, want: `unknown flag --bogus; flag` + seeHelp},
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"time"
@@ -38,7 +39,8 @@ type daemon struct {
 	log    *slog.Logger
 	mux    *conn.Mux
 	server *server.Server
-	admin  *admin // nil: off
+	admin  *admin        // nil: off
+	asked  chan struct{} // holds a request to drain
 
 	// serve's own until it calls Shutdown, fixed from there on.
 	ending ending
@@ -52,7 +54,7 @@ type ending struct {
 
 // start binds every address, or none, and serves.
 func start(c config, log *slog.Logger) (*daemon, error) {
-	d := &daemon{config: c, log: log}
+	d := &daemon{config: c, log: log, asked: make(chan struct{}, 1)}
 	if err := d.start(); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -63,15 +65,7 @@ func (d *daemon) start() (err error) {
 	if d.mux, err = conn.NewMux(conn.MuxConfig{Loops: int(d.config.Reactors), Logger: d.log}); err != nil {
 		return fmt.Errorf("--reactors %d: %w: choose fewer, or raise the limit of descriptors (ulimit -n)", d.config.Reactors, err)
 	}
-	d.server, err = server.New(server.Config{
-		Callback:       callbacks{draining: d.logDraining},
-		Listeners:      d.config.listeners(),
-		MaxConnections: int(d.config.MaxConnections),
-		Timeouts:       conn.Timeouts{Idle: time.Duration(d.config.IdleTimeout)},
-		Mux:            d.mux,
-		Logger:         d.log,
-	})
-	if err != nil {
+	if d.server, err = server.New(d.serverConfig()); err != nil {
 		return err
 	}
 	// The admin address is bound first and served last: nobody is accepted, and no
@@ -81,7 +75,9 @@ func (d *daemon) start() (err error) {
 		if err != nil {
 			return err
 		}
-		routes := metrics.Handler(metrics.Options{Collector: watched, Logger: d.log})
+		routes := http.NewServeMux()
+		routes.Handle("/", metrics.Handler(metrics.Options{Collector: watched, Profiles: bool(d.config.Pprof), Logger: d.log}))
+		routes.Handle("/drain", drains(d.asked, time.Duration(d.config.DrainTimeout)))
 		if d.admin, err = listenAdmin(string(d.config.Admin), routes, d.log); err != nil {
 			return err
 		}
@@ -95,7 +91,18 @@ func (d *daemon) start() (err error) {
 	return nil
 }
 
-// serve returns the exit code once ctx or a signal has ended the daemon.
+func (d *daemon) serverConfig() server.Config {
+	return server.Config{
+		Callback:       callbacks{draining: d.logDraining},
+		Listeners:      d.config.listeners(),
+		MaxConnections: int(d.config.MaxConnections),
+		Timeouts:       conn.Timeouts{Idle: time.Duration(d.config.IdleTimeout)},
+		Mux:            d.mux,
+		Logger:         d.log,
+	}
+}
+
+// serve returns the exit code once ctx, a signal or POST /drain has ended the daemon.
 func (d *daemon) serve(ctx context.Context, signals <-chan os.Signal) int {
 	d.logAddresses()
 	d.ending.reason = d.await(ctx, signals)
@@ -136,6 +143,8 @@ func (d *daemon) await(ctx context.Context, signals <-chan os.Signal) string {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx).Error()
+		case <-d.asked:
+			return "POST /drain"
 		case s := <-signals:
 			if d.ends(s) {
 				return nameOf(s)

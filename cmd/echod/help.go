@@ -23,7 +23,10 @@ Addresses
                        /metrics  Figures for Prometheus.
                        /healthz  503 when an event loop is stuck: restart it.
                        /readyz   503 from the first moment of draining.
+                       /drain    POST: stop accepting, and drain, as TERM does.
                        [127.0.0.1:7070, $ECHOD_ADMIN]
+  --pprof              There, serve /debug/pprof/ too: profiles and traces.
+                       [false, $ECHOD_PPROF]
 
 Limits
   --reactors N         Event loops; 0 is one per processor.
@@ -48,6 +51,8 @@ Log, to standard error
   --log-format FORMAT  text or json.
                        [text, $ECHOD_LOG_FORMAT]
 
+  --check-config       Say whether the configuration is good, and end.
+  --print-config       Print it as an environment, and end.
   -h, --help           Show this.
   --version            Show the version.
 

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+
+	"github.com/sluice-net/sluice/server"
 )
 
 // The exit codes; --help lists them.
@@ -48,6 +50,9 @@ func run(ctx context.Context, p process) int {
 		complain(p.stderr, err)
 		return exitUsage
 	}
+	if c.CheckConfig {
+		return answerCheck(c, p)
+	}
 	log := newLogger(p, c.LogFormat, c.LogLevel)
 	slog.SetDefault(log) // for gnet's poller, which has no other
 
@@ -61,6 +66,17 @@ func run(ctx context.Context, p process) int {
 		return exitFailure
 	}
 	return d.serve(ctx, p.signals)
+}
+
+// answerCheck is --check-config: whether anything but the machine could keep echod from
+// starting. No address is bound.
+func answerCheck(c config, p process) int {
+	if _, err := server.New((&daemon{config: c}).serverConfig()); err != nil {
+		complain(p.stderr, err)
+		return exitUsage
+	}
+	_, _ = io.WriteString(p.stdout, "the configuration is good\n")
+	return exitClean
 }
 
 // complain writes an error as one line, whatever is in it.
