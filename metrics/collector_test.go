@@ -276,6 +276,9 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 		want[fmt.Sprintf("sluice_listener_info{address=%q,listener=%q,server=%q,transport=%q}", bound, listener, "default", bound.Network())] = 1
 	}
 	got.must(t, want)
+	if busy, ok := got[`sluice_reactor_busy_seconds_total{reactor="0"}`]; !ok || busy >= patience.Seconds() {
+		t.Errorf("busy for %v s (%t)", busy, ok) // it has begun to accept
+	}
 
 	c := dial(t, s)
 	mustExchange(t, c, 10)

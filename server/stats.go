@@ -66,8 +66,8 @@ type ReactorStats struct {
 	Connections int64         // now
 	Posts       int64         // now: waiting
 	Timers      int64         // now: set
-	Busy        time.Duration // in dispatches, as the watchdog has sampled it; 0 without one
-	Turns       Durations     // how long dispatches take: a sample
+	Busy        time.Duration // in dispatches, estimated by samples
+	Turns       Durations     // how long dispatches take, estimated by samples
 }
 
 // Durations are counted by classes of their length.

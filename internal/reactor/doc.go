@@ -43,5 +43,6 @@
 // The poller is gnet's (epoll, kqueue), behind [Poller]; ADR 1 says why its task queue
 // isn't. Only this package imports gnet.
 //
-// Reading order: events.go, reactor.go, post.go, wheel.go, group.go, watchdog.go.
+// Reading order: events.go, reactor.go, post.go, wheel.go, group.go, turns.go, histogram.go,
+// watchdog.go.
 package reactor

@@ -76,6 +76,7 @@ type Group struct {
 	config   Config
 	reactors []*Reactor
 	dog      *watchdog
+	long     time.Duration // what's beyond it in one dispatch is the watchdog's to count
 
 	turn   atomic.Uint64 // of RoundRobin
 	ids    atomic.Uint64
@@ -104,7 +105,10 @@ func NewGroup(c Config) (*Group, error) {
 		return nil, fmt.Errorf("reactor: %d loops: want 1 or more, or 0 for GOMAXPROCS", c.Loops)
 	}
 	bridgeGnetLog()
-	g := &Group{config: c.withDefaults()}
+	g := &Group{config: c.withDefaults(), long: forever}
+	if g.config.Slow > 0 {
+		g.long = g.config.pause()
+	}
 	for i := range g.config.Loops {
 		r, err := newReactor(g, i)
 		if err != nil {
@@ -232,8 +236,8 @@ type Stats struct {
 	Connections int64         // placed here and not closed yet
 	Posts       int64         // waiting
 	Timers      int64         // armed
-	Busy        time.Duration // in dispatches, as the watchdog has sampled it; 0 without one
-	Turns       Durations     // how long dispatches take: of one in SampleEvery
+	Busy        time.Duration // in dispatches, estimated by samples
+	Turns       Durations     // how long dispatches take, estimated by samples
 }
 
 // Stats of the loops, by index.
@@ -242,7 +246,7 @@ func (g *Group) Stats() []Stats {
 	for i, r := range g.reactors {
 		all[i] = Stats{
 			Events: r.finished.Load(), Connections: r.load.Load(), Posts: r.backlog.Load(), Timers: r.wheel.count.Load(),
-			Busy: time.Duration(r.busy.Load()), Turns: r.turns.Durations(),
+			Busy: time.Duration(r.turns.busy.Load() + r.turns.beyond.Load()), Turns: r.turns.lengths.Durations(),
 		}
 	}
 	return all

@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// SampleEvery is of how many calls one is timed. It's a prime, so that calls which take
-// turns are all met.
-const SampleEvery = 61
-
 // CallBounds are the classes of how long calls take.
 var CallBounds = []time.Duration{
 	10 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond, 500 * time.Microsecond,
@@ -31,11 +27,13 @@ func NewHistogram(bounds []time.Duration) *Histogram {
 }
 
 // Observe counts d; below 0 counts as 0.
-func (h *Histogram) Observe(d time.Duration) {
-	d = max(d, 0)
+func (h *Histogram) Observe(d time.Duration) { h.observe(d, 1, d) }
+
+// observe counts d as one of several, which are so long together.
+func (h *Histogram) observe(d time.Duration, several int, together time.Duration) {
 	i, _ := slices.BinarySearch(h.bounds, d)
-	h.counts[i].Store(h.counts[i].Load() + 1)
-	h.sum.Store(h.sum.Load() + int64(d))
+	h.counts[i].Store(h.counts[i].Load() + uint64(several))
+	h.sum.Store(h.sum.Load() + int64(max(together, 0)))
 }
 
 // Durations are what Histograms have counted. The zero value is the sum of none.

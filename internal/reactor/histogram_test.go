@@ -32,39 +32,6 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-// operations, Metrics: one dispatch in so many is timed, with two looks at the clock and
-// none at the others.
-func TestTurnsAreSampled(t *testing.T) {
-	drive(t, reactor.Config{}, func(l *loop) {
-		before := l.g.Stats()[0]
-		const samples = 5
-		for range samples * reactor.SampleEvery {
-			must(t, l.r.PostFunc(func() { l.clock.now += 3 * time.Millisecond }))
-			l.settle()
-		}
-		st := l.g.Stats()[0]
-		if n := st.Turns.Count() - before.Turns.Count(); n != samples || st.Turns.Sum-before.Turns.Sum != samples*3*time.Millisecond {
-			t.Errorf("%d of %d dispatches were timed, as %v in all", n, st.Events-before.Events, st.Turns.Sum)
-		}
-		if i, _ := slices.BinarySearch(st.Turns.Bounds, 5*time.Millisecond); st.Turns.Counts[i] != samples {
-			t.Errorf("in the classes: %v", st.Turns.Counts)
-		}
-	})
-}
-
-// A dispatch that panics is timed like any other, and the next sample comes in its turn.
-func TestTurnsThatPanicAreSampled(t *testing.T) {
-	drive(t, reactor.Config{}, func(l *loop) {
-		for range 3 * reactor.SampleEvery {
-			must(t, l.r.PostFunc(func() { panic("on purpose") }))
-			l.settle()
-		}
-		if n := l.g.Stats()[0].Turns.Count(); n != 3 {
-			t.Errorf("%d samples", n)
-		}
-	})
-}
-
 // operations, Metrics: timers_active: those that wait, and not those that went off or were
 // stopped.
 func TestTimersAreCounted(t *testing.T) {

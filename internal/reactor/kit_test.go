@@ -12,6 +12,7 @@ import (
 type clock struct {
 	now    time.Duration
 	alarms []*alarm
+	looked int
 }
 
 type alarm struct {
@@ -22,7 +23,10 @@ type alarm struct {
 	sets int
 }
 
-func (c *clock) Now() time.Duration { return c.now }
+func (c *clock) Now() time.Duration {
+	c.looked++
+	return c.now
+}
 
 func (c *clock) NewAlarm(f func()) reactor.Alarm {
 	a := &alarm{c: c, f: f}

@@ -37,8 +37,6 @@ type Reactor struct {
 	wheel    wheel
 	current  panicker // whom a panic concerns
 	depth    int      // calls in progress: Call and timers nest in a dispatch
-	untimed  int      // dispatches until one is timed; 0: this one is
-	began    time.Duration
 	stopping bool
 
 	// Guarded by mu.
@@ -57,8 +55,8 @@ type Reactor struct {
 	backlog  atomic.Int64   // posts waiting
 	skipped  atomic.Int64   // time that Now leaves out (wheel.go)
 	failed   atomic.Bool    // its poller did
-	busy     atomic.Int64   // time in dispatches, by the watchdog's samples
-	turns    *Histogram     // how long dispatches take
+
+	turns turns // who may do what is said there
 }
 
 // panicker is the part of Handler that tasks have as well.
@@ -73,7 +71,7 @@ func newReactor(group *Group, index int) (*Reactor, error) {
 	}
 	r := &Reactor{
 		group: group, index: index, poller: p, caches: map[*buffers.Allocator]*buffers.Cache{},
-		untimed: SampleEvery, turns: NewHistogram(CallBounds),
+		turns: newTurns(),
 	}
 	r.wheel.init(r)
 	return r, nil
@@ -195,8 +193,8 @@ func (r *Reactor) enter(p panicker) *Reactor {
 	r.current = p
 	if r.depth++; r.depth == 1 {
 		r.started.Store(r.started.Load() + 1)
-		if r.untimed--; r.untimed == 0 {
-			r.began = r.Clock()
+		if r.turns.untimed--; r.turns.untimed == 0 {
+			r.turns.began = r.Clock()
 		}
 	}
 	return r
@@ -218,9 +216,8 @@ func (r *Reactor) leave() {
 	}
 	if r.depth--; r.depth == 0 {
 		r.finished.Store(r.started.Load())
-		if r.untimed == 0 {
-			r.turns.Observe(r.Clock() - r.began)
-			r.untimed = SampleEvery
+		if r.turns.untimed == 0 {
+			r.turns.observe(r.Clock(), r.group.long)
 		}
 	}
 }

@@ -15,13 +15,11 @@ type Slow struct {
 }
 
 // watchdog samples how many dispatches each loop has begun and ended, which costs the
-// loop no look at a clock. One that stays begun over the threshold is reported, once; a
-// loop that's seen in a dispatch counts as busy since the last sample.
+// loop no look at a clock. One that stays begun over the threshold is reported, once.
 type watchdog struct {
 	group *Group
 	seen  []sighting
 	last  time.Duration // when it sampled
-	phase uint32
 	alarm Alarm
 	tick  chan struct{}
 	quit  chan struct{}
@@ -57,7 +55,7 @@ func (w *watchdog) run() {
 	defer w.alarm.Stop()
 	w.last = w.group.config.Clock.Now()
 	for {
-		w.alarm.Set(w.pause())
+		w.alarm.Set(w.group.config.pause())
 		select {
 		case <-w.tick:
 			w.sample()
@@ -67,17 +65,8 @@ func (w *watchdog) run() {
 	}
 }
 
-// longestPause keeps the samples dense enough to tell how busy a loop is.
-const longestPause = 50 * time.Millisecond
-
-// pause is the time until the next sample: about half of the threshold, and each time
-// another one, so that a loop which works at regular times isn't always met at work, or
-// never.
-func (w *watchdog) pause() time.Duration {
-	w.phase += 0x9e3779b9 // the golden ratio's fraction: spread evenly, and the same in each run
-	mean := min(w.group.config.Slow/2, longestPause)
-	return mean*3/4 + mean/2*time.Duration(w.phase>>16)>>16
-}
+// pause is the time between samples.
+func (c Config) pause() time.Duration { return min(c.Slow/2, DefaultSlow/2) }
 
 func (w *watchdog) stop() {
 	close(w.quit)
@@ -97,11 +86,11 @@ func (w *watchdog) sample() {
 			*s = sighting{}
 			continue
 		}
-		r.busy.Add(int64(since))
 		if s.dispatch != started {
 			*s = sighting{dispatch: started, since: now}
 			continue
 		}
+		r.turns.beyond.Add(int64(since))
 		if took := now - s.since; took >= w.group.config.Slow && !s.reported {
 			s.reported = true
 			w.group.slow.Add(1)
