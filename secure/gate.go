@@ -1,0 +1,60 @@
+package secure
+
+import (
+	"errors"
+	"runtime"
+	"sync/atomic"
+)
+
+// Gate bounds handshakes: how many compute at the same time, and how many there are. One
+// that waits for its peer computes nothing and takes no slot.
+type Gate struct {
+	slots   chan struct{}
+	pending atomic.Int64
+	limit   int64
+}
+
+// DefaultMaxHandshakes is how many handshakes may be under way in a process.
+const DefaultMaxHandshakes = 1 << 14
+
+// ErrTooManyHandshakes ends a connection for which the Gate has no room.
+var ErrTooManyHandshakes = errors.New("secure: too many handshakes are under way")
+
+// NewGate makes a gate of slots that compute, 0: one less than GOMAXPROCS, and 1 at least,
+// so that the loops always have a processor; and of limit handshakes under way, 0:
+// DefaultMaxHandshakes.
+func NewGate(slots, limit int) *Gate {
+	if slots <= 0 {
+		slots = max(1, runtime.GOMAXPROCS(0)-1)
+	}
+	if limit <= 0 {
+		limit = DefaultMaxHandshakes
+	}
+	return &Gate{slots: make(chan struct{}, slots), limit: int64(limit)}
+}
+
+// Pending is how many handshakes are under way.
+func (g *Gate) Pending() int { return int(g.pending.Load()) }
+
+// begin counts one more, if there's room.
+func (g *Gate) begin() error {
+	if g.pending.Add(1) > g.limit {
+		g.pending.Add(-1)
+		return ErrTooManyHandshakes
+	}
+	return nil
+}
+
+func (g *Gate) end() { g.pending.Add(-1) }
+
+// enter waits for a slot, or for cancel, and reports whether it has one.
+func (g *Gate) enter(cancel <-chan struct{}) bool {
+	select {
+	case g.slots <- struct{}{}:
+		return true
+	case <-cancel:
+		return false
+	}
+}
+
+func (g *Gate) leave() { <-g.slots }
