@@ -78,7 +78,7 @@ type socket struct {
 	mu        lock.Mutex
 	role      role
 	connected bool
-	ending    bool // Shutdown was called while there was something cached for a connect
+	ending    bool // a client's Shutdown was called
 	over      bool // SocketShutdown was called, or is about to be
 	fd        int  // role bound
 	file      *socketfile.File
@@ -170,27 +170,25 @@ func (s *socket) wantLocked(r role) error {
 	return ErrMode
 }
 
-// client returns the connection, if it's one.
-func (s *socket) client() (*engine.Conn, error) {
-	if c := s.c.Load(); c != nil {
-		return c, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// clientLocked returns the connection, if it's one that Shutdown wasn't called for.
+func (s *socket) clientLocked() (*engine.Conn, error) {
 	if err := s.wantLocked(roleClient); err != nil {
 		return nil, err
+	}
+	if s.ending {
+		return nil, ErrClosed
 	}
 	return s.c.Load(), nil
 }
 
-// Send implements Socket.
+// Send implements Socket. It keeps the lock, so that Shutdown, which looks whether anything
+// is cached, comes before or after it.
 func (s *socket) Send(p []byte) error {
-	c, err := s.client()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.clientLocked()
 	if err != nil {
 		return err
-	}
-	if s.isEnding() {
-		return ErrClosed
 	}
 	return c.Send(p)
 }
@@ -200,31 +198,27 @@ func (s *socket) SendTo([]byte, netip.AddrPort) error { return ErrMode }
 
 // Recv implements Socket.
 func (s *socket) Recv(p []byte, partial bool) error {
-	c, err := s.client()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.clientLocked()
 	switch {
 	case err != nil:
 		return err
 	case p == nil:
 		return ErrMode
-	case s.isEnding():
-		return ErrClosed
 	}
 	return c.Recv(p, partial)
 }
 
 // RecvCancel implements Socket.
 func (s *socket) RecvCancel() error {
-	c, err := s.client()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.clientLocked()
 	if err != nil {
 		return err
 	}
 	return c.RecvCancel()
-}
-
-func (s *socket) isEnding() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ending
 }
 
 // SetUser implements Socket.
@@ -251,10 +245,10 @@ func (s *socket) shutdownLocked() error {
 		s.becomeLocked(roleClosed)
 		s.acceptor.Close()
 	case roleClient:
+		s.ending = true
 		c := s.c.Load()
 		if !s.connected && c.Pending() > 0 {
-			s.ending = true // it's sent once there's somebody to send it to
-			return nil
+			return nil // it's sent once there's somebody to send it to
 		}
 		_ = c.Shutdown() // which it tells if it has ended already
 	case roleClosed:

@@ -2,12 +2,15 @@ package conn_test
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -320,6 +323,65 @@ func TestSendBeforeConnected(t *testing.T) {
 			cu.want("connected", "sent")
 		}
 		w.close()
+	}
+}
+
+// seed-contract.md, Send and Shutdown: what Send has taken is sent, if another goroutine calls
+// Shutdown at the same time before the socket is connected, too.
+func TestSendWhileShutdown(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	go serve(l)
+	for range 5 {
+		mux, err := conn.NewMux(conn.MuxConfig{Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		taken := map[*user]error{}
+		for delay := range 500 {
+			s, u := newSocket(t, conn.TCP(), "the client", conn.SocketConfig{Mux: mux})
+			u.ended = func(s conn.Socket) { s.Release() }
+			must(t, s.Connect(l.Addr().String(), "")) // the loop doesn't run yet
+			var steps atomic.Int32
+			meet := func() {
+				steps.Add(1)
+				for steps.Load() < 2 {
+					runtime.Gosched()
+				}
+			}
+			sent := make(chan error, 1)
+			go func() {
+				meet()
+				sent <- s.Send([]byte("hello"))
+			}()
+			meet()
+			for range delay {
+				_ = steps.Load() // a moment
+			}
+			must(t, s.Shutdown())
+			taken[u] = <-sent
+		}
+		must(t, mux.Start())
+		for u, err := range taken {
+			if err == nil {
+				u.want("sent")
+			}
+			u.want("shutdown normal")
+		}
+		must(t, mux.Terminate())
+	}
+}
+
+// serve receives from everybody until the end.
+func serve(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.Copy(io.Discard, c)
+		}()
 	}
 }
 
