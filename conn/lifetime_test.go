@@ -2,8 +2,11 @@ package conn_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // DESIGN, References: with the last reference a socket ends gracefully, and its user still
@@ -178,6 +182,42 @@ func TestSocketLogs(t *testing.T) {
 				t.Errorf("muted %t, and the log:\n%s", muted, log)
 			}
 		}
+	}
+}
+
+// asking is a log handler that calls the socket that it's told of.
+type asking struct {
+	slog.Handler
+	socket func() conn.Socket
+	told   chan error
+}
+
+func (asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a asking) Handle(context.Context, slog.Record) error {
+	a.told <- a.socket().Err()
+	return nil
+}
+
+// CONTRIBUTING, Locks: no code of the user's runs while a lock is held, and a log handler is
+// such code.
+func TestLogHandlerMayCallTheSocket(t *testing.T) {
+	at := filepath.Join(testenv.SocketDir(t), "s")
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: at, Net: "unix"})
+	must(t, err)
+	stale.SetUnlinkOnClose(false)
+	must(t, stale.Close())
+	for address, want := range map[string]string{"": "shutdown address_invalid", at: "bound " + at + " 0"} {
+		made := make(chan conn.Socket, 1)
+		a := asking{slog.DiscardHandler, sync.OnceValue(func() conn.Socket { return <-made }), make(chan error, 1)}
+		s, u := newSocket(t, conn.Local(), "the socket", conn.SocketConfig{Mux: startMux(t, nil), Logger: slog.New(a)})
+		made <- s
+		bound := make(chan error, 1)
+		go func() { bound <- s.Bind(address, 0) }()
+		_ = receive(t, a.told, "line in the log")
+		must(t, receive(t, bound, "return of Bind"))
+		u.want(want)
+		s.Release()
 	}
 }
 

@@ -42,8 +42,14 @@ func (s *socket) Bind(localAddr string, localPort uint16) error {
 
 func (s *socket) bind(at Addr) (int, Addr, error) {
 	if at.IsUnix() {
-		if err := socketfile.Clear(at.Path, s.env.Logger); err != nil {
+		stale, err := socketfile.Clear(at.Path)
+		if err != nil {
 			return -1, Addr{}, err
+		}
+		if stale { // a log handler is user code: not under the lock
+			_ = s.r.PostFunc(func() {
+				s.log(slog.LevelWarn, "removing a stale socket file: no server answers on it", "path", at.Path)
+			})
 		}
 	}
 	return s.r.Kernel().Bind(sys.ListenSpec{Addr: at, Mode: uint32(s.mode.Perm())})
@@ -69,7 +75,6 @@ func (s *socket) causeLocked(reason ShutdownReason, err error) {
 	s.reason = reason
 	if err != nil {
 		s.err = &Error{Op: reason.String(), ID: s.id, Err: err}
-		s.log(slog.LevelWarn, "a socket has failed", "reason", reason.String(), "error", err)
 	}
 }
 
@@ -77,9 +82,12 @@ func (s *socket) causeLocked(reason ShutdownReason, err error) {
 func (s *socket) tellShutdown() {
 	s.mu.Lock()
 	s.over = true
-	reason := s.reason
+	reason, err := s.reason, s.err
 	s.mu.Unlock()
 	defer s.env.Unshare()
+	if err != nil {
+		s.log(slog.LevelWarn, "a socket has failed", "reason", reason.String(), "error", err)
+	}
 	s.called().SocketShutdown(s, reason)
 }
 

@@ -51,8 +51,12 @@ func (e *endpoint) listen(k sys.Kernel, loops int) error {
 		return fmt.Errorf("listener %q: %w", e.l.Name, err)
 	}
 	if e.l.Network == "unix" {
-		if err := socketfile.Clear(e.l.Address, e.s.log); err != nil {
+		stale, err := socketfile.Clear(e.l.Address)
+		if err != nil {
 			return fmt.Errorf("listener %q: %w", e.l.Name, err)
+		}
+		if stale {
+			e.s.log.Warn("removing a stale socket file: no server answers on it", "path", e.l.Address)
 		}
 	}
 	n := 1

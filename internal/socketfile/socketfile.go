@@ -4,39 +4,41 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"syscall"
 )
 
 // Clear makes the way free for a Unix-domain listener: a socket file that nobody answers on
-// is removed, anything else is left alone and refused. A path that begins with @ has none.
-func Clear(path string, log *slog.Logger) error {
+// is stale and removed, anything else is left alone and refused. A path that begins with @
+// has none.
+func Clear(path string) (stale bool, err error) {
 	if path[0] == '@' {
-		return nil
+		return false, nil
 	}
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return false, nil
 	case err != nil:
-		return err
+		return false, err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s exists and isn't a socket: remove it, or choose another path", path)
+		return false, fmt.Errorf("%s exists and isn't a socket: remove it, or choose another path", path)
 	}
 	c, err := net.Dial("unix", path)
 	switch {
 	case err == nil:
 		_ = c.Close()
-		return fmt.Errorf("%s is in use by a running server: stop it, or choose another path", path)
+		return false, fmt.Errorf("%s is in use by a running server: stop it, or choose another path", path)
 	case errors.Is(err, syscall.EAGAIN):
-		return fmt.Errorf("%s is in use by a running server whose backlog is full: stop it, or choose another path", path)
+		return false, fmt.Errorf("%s is in use by a running server whose backlog is full: stop it, or choose another path", path)
 	case !errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("can't tell whether %s is in use (%w): remove it, or choose another path", path, err)
+		return false, fmt.Errorf("can't tell whether %s is in use (%w): remove it, or choose another path", path, err)
 	}
-	log.Warn("removing a stale socket file: no server answers on it", "path", path)
-	return os.Remove(path)
+	if err := os.Remove(path); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // File is a Unix-domain listener's file, to be removed when it closes, if it's still the
