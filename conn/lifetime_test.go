@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -236,15 +237,37 @@ func TestSocketOutputIsBounded(t *testing.T) {
 	w.close()
 }
 
-// Timeouts end sockets that don't get on: the Recv is canceled, and the socket lost.
+// Timeouts end sockets that don't get on: the Recv is canceled, and the socket lost, whether
+// the peer ends its side then or not. Err tells why.
 func TestSocketTimeouts(t *testing.T) {
-	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
-	client, cu, served := w.connect(conn.SocketConfig{Timeouts: conn.Timeouts{Read: 20 * time.Millisecond}})
-	must(t, client.Recv(make([]byte, 5), false))
-	cu.want("canceled 5", "shutdown lost")
-	client.Release()
-	served.Release()
-	w.close()
+	deaf, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	must(t, err)
+	defer deaf.Close()
+	const soon = 20 * time.Millisecond
+	for _, limits := range []conn.Timeouts{{Read: soon, Linger: soon}, {Idle: soon, Linger: soon}} {
+		w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
+		w.door.onListen(func(s conn.Socket) { must(t, s.Accept(newUser(t, "the accepted"))) })
+		for _, at := range []string{w.at, deaf.Addr().String()} {
+			client, cu := newSocket(t, conn.TCP(), "the client", conn.SocketConfig{Mux: w.mux, Timeouts: limits})
+			must(t, client.Connect(at, ""))
+			must(t, client.Recv(make([]byte, 5), false))
+			cu.want("connected", "canceled 5", "shutdown lost")
+			if err := client.Err(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Err: %v, want a deadline", err)
+			}
+			client.Release()
+		}
+		must(t, w.listener.Shutdown())
+		w.door.want("knock 127.0.0.1", "shutdown normal")
+		w.listener.Release()
+	}
+	// The linger time-out after one's own Shutdown is no loss.
+	s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: startMux(t, nil), Timeouts: conn.Timeouts{Linger: soon}})
+	must(t, s.Connect(deaf.Addr().String(), ""))
+	u.want("connected")
+	must(t, s.Shutdown())
+	u.want("shutdown normal")
+	s.Release()
 }
 
 // Reason.Shutdown knows every reason.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync/atomic"
 
 	"github.com/sluice-net/sluice/internal/engine"
@@ -261,7 +262,10 @@ func (s *socket) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.c.Load(); c != nil && s.over {
-		_, err := c.Cause()
+		r, err := c.Cause()
+		if err == nil && r.Shutdown() == ShutdownLost { // a time-out that ended it cleanly
+			err = &Error{Op: r.String(), ID: s.id, Addr: c.RemoteAddr(), Err: os.ErrDeadlineExceeded}
+		}
 		return err
 	}
 	return s.err

@@ -54,10 +54,14 @@ func (view) Closed(c *engine.Conn, r Reason, established bool) {
 	}
 	s.mu.Lock()
 	s.over = true
+	own := s.ending || s.refs.Load() == 0
 	s.mu.Unlock()
 	reason := r.Shutdown()
-	if !established && c.Inbound() {
+	switch {
+	case !established && c.Inbound():
 		reason = ShutdownAcceptFailed
+	case r == ReasonLinger && !own: // a time-out began the end
+		reason = ShutdownLost
 	}
 	s.called().SocketShutdown(s, reason)
 }
