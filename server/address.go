@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/sys"
@@ -29,25 +28,35 @@ func parseHostPort(address string) (host string, port uint16, err error) {
 }
 
 // Resolver looks up the addresses of hosts; *net.Resolver is one. network is "ip", "ip4" or
-// "ip6". It's called on goroutines that may block, several at the same time.
+// "ip6". It's called on goroutines that may block, several at the same time. What it returns
+// is only read.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// lookUp finds a host's addresses in the family of a network. One that comes as IPv4 in an
-// IPv6 mapping is IPv4; the zone of a link-local one (fe80::1%eth0), which the resolver
-// drops, is kept.
+// lookUp finds a host's addresses in the family of a network: at least one. One that comes as
+// IPv4 in an IPv6 mapping is IPv4; the zone of a link-local one (fe80::1%eth0), which net's
+// resolver drops, is kept.
 func lookUp(ctx context.Context, r Resolver, network, host string) ([]netip.Addr, error) {
-	if _, err := netip.ParseAddr(host); err == nil {
+	literal, err := netip.ParseAddr(host)
+	if err == nil {
 		r = net.DefaultResolver // which asks nobody then
 	}
-	ips, err := r.LookupNetIP(ctx, "ip"+network[len("tcp"):], host)
+	found, err := r.LookupNetIP(ctx, "ip"+network[len("tcp"):], host)
 	if err != nil {
 		return nil, fmt.Errorf("%w: check the host, or use an IP address", err)
 	}
-	_, zone, _ := strings.Cut(host, "%")
-	for i, ip := range ips {
-		ips[i] = ip.Unmap().WithZone(zone)
+	ips := make([]netip.Addr, 0, len(found)) // theirs may be anybody's
+	for _, ip := range found {
+		if ip = ip.Unmap(); literal.Zone() != "" {
+			ip = ip.WithZone(literal.Zone())
+		}
+		if ip.IsValid() {
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) == 0 {
+		return nil, fmt.Errorf("no address is known for %q: check the host, or use an IP address", host)
 	}
 	return ips, nil
 }

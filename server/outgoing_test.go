@@ -22,10 +22,13 @@ type dialer struct {
 	mu      sync.Mutex
 	log     []string
 	changed chan struct{}
+	failed  chan conn.Addr // what couldn't be connected to
 	up      func(c *conn.Stream)
 }
 
-func newDialer() *dialer { return &dialer{changed: make(chan struct{}, 100)} }
+func newDialer() *dialer {
+	return &dialer{changed: make(chan struct{}, 100), failed: make(chan conn.Addr, 100)}
+}
 
 func (d *dialer) note(entry string) {
 	d.mu.Lock()
@@ -57,7 +60,8 @@ func (d *dialer) OnPreOutgoingConnect(_ *conn.UserData, _ conn.Addr, userData an
 	d.note("before " + userData.(string))
 }
 
-func (d *dialer) OnOutgoingConnectionFailed(_ *conn.Stream, _ conn.Addr, err error) {
+func (d *dialer) OnOutgoingConnectionFailed(_ *conn.Stream, at conn.Addr, err error) {
+	d.failed <- at
 	d.note("failed")
 	if err == nil {
 		d.note("for no reason")
@@ -310,5 +314,58 @@ func TestResolver(t *testing.T) {
 	var dns *net.DNSError
 	if _, err := srv.Connect(t.Context(), server.Target{Network: "tcp4", Address: "front:1"}, "x"); !errors.As(err, &dns) {
 		t.Errorf("%v, want that the name isn't known", err)
+	}
+}
+
+// A Resolver is the program's: what it returns is only read, its zones are kept, and finding
+// nothing, or what's no address, is a failure like any other.
+func TestResolverOfAnotherKind(t *testing.T) {
+	known := resolver{
+		"ip4 backend": {netip.MustParseAddr("::ffff:127.0.0.1")},
+		"ip printer":  {netip.MustParseAddr("fe80::1%nowhere")},
+		"ip nothing":  {},
+		"ip nonsense": {{}},
+	}
+	for _, host := range []string{"nothing", "nonsense"} {
+		srv, err := server.New(server.Config{
+			Callback: newDialer(), Resolver: known, Listeners: []server.Listener{{Network: "tcp", Address: host + ":0"}},
+		})
+		if err == nil {
+			err = srv.Start()
+		}
+		if err == nil || !strings.Contains(err.Error(), host) {
+			t.Errorf("listening on %s: %v, want an error that names it", host, err)
+		}
+	}
+	d := newDialer()
+	srv := startDialer(t, d, func(c *server.Config) { c.Resolver = known })
+	_, port, err := net.SplitHostPort(echoServer(t, "tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 { // at the same time, with the same answer
+		all.Go(func() {
+			c, err := srv.Connect(t.Context(), server.Target{Network: "tcp4", Address: "backend:" + port}, "x")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Abort(nil)
+			c.Release()
+		})
+	}
+	all.Wait()
+	if got := known["ip4 backend"][0]; !got.Is4In6() {
+		t.Errorf("the resolver's own address is now %v", got)
+	}
+	if _, err := srv.Connect(t.Context(), server.Target{Network: "tcp", Address: "nonsense:1"}, "x"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("%v, want an error that names the host", err)
+	}
+	if err := srv.AsyncConnect(server.Target{Network: "tcp", Address: "printer:1"}, "x"); err != nil {
+		t.Error(err)
+	}
+	if at := receive(t, d.failed, "failure"); at.AddrPort.Addr().Zone() != "nowhere" {
+		t.Errorf("connecting to %v, want the resolver's zone", at)
 	}
 }
