@@ -35,7 +35,9 @@ type ConnectionCallback interface {
 	// set. It isn't to be kept.
 	OnSocketCreated(fd int)
 	// OnPreOutgoingConnect: a connect to an address follows; userData is what was given
-	// to Connect or AsyncConnect. With OnSocketCreated it comes for each address tried.
+	// to Connect or AsyncConnect. With OnSocketCreated it comes for each address tried. If
+	// none was, because the name isn't known or there was no socket, it comes before
+	// OnOutgoingConnectionFailed with the zero Addr: what it keeps in d is always there.
 	OnPreOutgoingConnect(d *conn.UserData, to conn.Addr, userData any)
 	// OnOutgoingConnectionFailed: no address has accepted the connection of an
 	// AsyncConnect; at is the last one tried. Only OnSocketReleased follows.

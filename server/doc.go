@@ -24,7 +24,8 @@
 // OnConnectionClientClose as they come, then the failures of what was pending,
 // OnConnectionReset if the peer or the network ended it, OnConnectionClosure,
 // OnConnectionClosed, OnSocketReleased. One that fails before it's established gets
-// OnOutgoingConnectionFailed, if AsyncConnect began it, and OnSocketReleased.
+// OnOutgoingConnectionFailed, if AsyncConnect began it, and OnSocketReleased; the former
+// comes behind an OnPreOutgoingConnect even if there was nothing to connect to.
 //
 // # Limits
 //

@@ -213,8 +213,11 @@ func (e *endpoint) ConnectFailed(c *engine.Conn, at engine.Addr, err error) {
 	if errors.As(err, &cause) && cause.Err != nil {
 		err = cause.Err
 	}
-	if !e.s.dialed(c, err) {
-		attemptOf(c).seen = true
-		e.cb.OnOutgoingConnectionFailed((*conn.Stream)(c), at, err)
+	if e.s.dialed(c, err) {
+		return
+	}
+	defer e.cb.OnOutgoingConnectionFailed((*conn.Stream)(c), at, err)
+	if !attemptOf(c).seen {
+		e.Connecting(c, engine.Addr{}) // nothing was tried, but whose failure is it?
 	}
 }

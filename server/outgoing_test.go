@@ -209,9 +209,9 @@ func TestConnectThatFails(t *testing.T) {
 			}
 			all := append([]string{}, begin...)
 			if begin != nil {
-				all = append(all, begin[:2]...)
+				all = append(all, "created")
 			}
-			d.wait(t, append(all, "failed", "released")...)
+			d.wait(t, append(all, "before x", "failed", "released")...)
 			if err := srv.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}

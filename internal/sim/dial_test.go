@@ -95,8 +95,10 @@ func (p *program) dial() {
 	p.w.Note("AsyncConnect", "%s", t.Address)
 }
 
-func (p *program) OnPreOutgoingConnect(d *conn.UserData, _ conn.Addr, userData any) {
-	p.created-- // it isn't counted among those that were accepted
+func (p *program) OnPreOutgoingConnect(d *conn.UserData, to conn.Addr, userData any) {
+	if to != (conn.Addr{}) { // it has a socket
+		p.created-- // it isn't counted among those that were accepted
+	}
 	p.outgoing[d.ID()] = userData.(*dialing)
 }
 
@@ -107,7 +109,7 @@ func (p *program) OnOutgoingConnectionFailed(c *conn.Stream, at conn.Addr, err e
 		reached[r.String()]++
 	}
 	if p.outgoing[c.ID()] == nil {
-		p.outgoing[c.ID()] = &dialing{}
+		p.w.Failf("a connect failed, and OnPreOutgoingConnect didn't tell whose it was")
 	}
 	p.told++
 	if p.outgoing[c.ID()].sync {
