@@ -63,7 +63,8 @@ func (c *Conn) timeoutsLocked() *Timeouts {
 func (c *Conn) SetTimeouts(t Timeouts) {
 	own := t.withDefaults(c.shard.env.Timeouts)
 	c.mu.Lock()
-	c.extLocked().deadline.own = &own
+	d := &c.extLocked().deadline
+	d.own, d.readOver = &own, false
 	c.flags.clear(idleTimed | writeTimed | lastTry | lingerTimed | readTimed)
 	if own.Idle > 0 && c.state == Open {
 		c.startIdleLocked()

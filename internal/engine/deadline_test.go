@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -486,5 +487,59 @@ func TestReadTimeoutOfTheNext(t *testing.T) {
 		k.user.want(c, "read 1")
 		k.user.forget(c)
 		k.wantEnd(c, since, 5*time.Second, engine.ReasonReadTimeout)
+	})
+}
+
+// late runs before the loop comes to a timer that goes off after d, and to what happened
+// meanwhile.
+func (k *kit) late(d time.Duration, meanwhile func()) {
+	k.clock.now += d
+	for a := k.clock.first(); a != nil && a.at <= k.clock.now; a = k.clock.first() {
+		a.set = false
+		a.f()
+	}
+	meanwhile()
+	k.settle()
+}
+
+// A read whose time is over is answered by what there is: bytes, or the end.
+func TestReadTimeoutBesideInput(t *testing.T) {
+	for want, input := range map[string]func(*socket){
+		"read 1":                     func(s *socket) { s.in = append(s.in, 'x') },
+		"client-close":               func(s *socket) { s.fin = true },
+		"may-continue receiving 0: ": func(*socket) {},
+	} {
+		drive(t, timeouts(engine.Timeouts{Read: time.Second, Write: time.Minute}), func(k *kit) {
+			o, other := k.connect()
+			s, c := k.connect()
+			c.SetReadGate(other)
+			must(t, c.Read())
+			k.settle()
+			o.room = 0
+			must(t, other.Send(make([]byte, 100<<10)))
+			k.settle()
+			input(s)
+			k.fire(s, reactor.In) // which waits for the other's output
+			k.late(time.Second+tick, func() {
+				o.room = math.MaxInt
+				k.event(o, reactor.Out)
+			})
+			if got := k.user.log(c); len(got) == 0 || !strings.HasPrefix(got[0], want) {
+				t.Errorf("got %s, want %s", brief(got), want)
+			}
+		})
+	}
+}
+
+// SetTimeouts counts from now: for a read whose time was just over, too.
+func TestSetTimeoutsWhenAReadIsLate(t *testing.T) {
+	drive(t, timeouts(engine.Timeouts{Read: time.Second}), func(k *kit) {
+		_, c := k.connect()
+		must(t, c.Read())
+		k.settle()
+		k.late(time.Second+tick, func() {
+			must(t, c.Post(func(c *engine.Conn) { c.SetTimeouts(engine.Timeouts{Read: 5 * time.Second}) }))
+		})
+		k.wantEnd(c, k.clock.now, 5*time.Second, engine.ReasonReadTimeout)
 	})
 }

@@ -277,6 +277,9 @@ func (c *Conn) nextLocked() work {
 	} else if w := c.nextOfInputLocked(); w != nothing {
 		return w
 	}
+	if x != nil && x.deadline.readOver {
+		return doExpire // behind whatever there was to answer it
+	}
 	return c.nextOfEndLocked()
 }
 
@@ -331,9 +334,6 @@ func (c *Conn) nextOfExtLocked() work {
 	}
 	if len(x.canceled) > 0 {
 		return doCanceled
-	}
-	if x.deadline.readOver {
-		return doExpire
 	}
 	if x.unheld != nil {
 		return doUnhold
