@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/internal/sys"
 	"github.com/sluice-net/sluice/internal/testenv"
 )
 
@@ -183,6 +186,21 @@ func TestSocketLogs(t *testing.T) {
 				t.Errorf("muted %t, and the log:\n%s", muted, log)
 			}
 		}
+	}
+}
+
+// faults.md: the log line is rate-limited, about accepts that fail.
+func TestAcceptFailuresAreLoggedSparingly(t *testing.T) {
+	const failures = 16 // in a row, before the first pause
+	log, calls := &logged{}, make(chan struct{}, 1000)
+	k := &broken{Kernel: sys.OS{}, accept: unix.ECONNABORTED, accepts: calls}
+	w := listen(t, conn.TCP(), conn.SocketConfig{Mux: startMux(t, k), Logger: slog.New(slog.NewTextHandler(log, nil))}, "127.0.0.1")
+	for range failures {
+		receive(t, calls, "accept")
+	}
+	w.close()
+	if n := strings.Count(log.String(), "accept failed"); n < 1 || n > failures/2 {
+		t.Errorf("%d lines about %d failures:\n%s", n, failures, log)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/socketfile"
@@ -178,11 +179,15 @@ func (l *listening) Displaced(Addr) { l.env.Unshare() }
 // Cancel implements engine.AcceptPolicy.
 func (l *listening) Cancel() {}
 
-// AcceptFailed implements engine.AcceptPolicy: no failure that passes ends the socket.
+// AcceptFailed implements engine.AcceptPolicy: no failure that passes ends the socket. It may
+// come in any number, so there's one line a second about it.
 func (l *listening) AcceptFailed(err error, fatal bool) {
 	s := (*socket)(l)
 	if !fatal {
-		s.log(slog.LevelWarn, "accept failed", "error", err)
+		if now := s.r.Now(); s.warned == 0 || now-s.warned >= time.Second {
+			s.warned = now
+			s.log(slog.LevelWarn, "accept failed", "error", err)
+		}
 		return
 	}
 	s.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/lock"
@@ -87,7 +88,9 @@ type socket struct {
 	reason    ShutdownReason   // but for clients
 	err       error
 
-	offer *offer // the loop's own: what SocketListenResult is about
+	// The loop's own, of a listener.
+	offer  *offer        // what SocketListenResult is about
+	warned time.Duration // when a failed accept was last logged; 0: never
 }
 
 // role is what a socket has become.

@@ -171,6 +171,7 @@ type broken struct {
 	socket, bind error
 	listen       sys.Errno
 	accept       sys.Errno
+	accepts      chan struct{} // told of each accept that fails; nil: not told
 }
 
 func (b *broken) Socket(to sys.Addr, o sys.Options) (int, error) {
@@ -196,6 +197,10 @@ func (b *broken) Listen(fd, backlog int) sys.Errno {
 
 func (b *broken) Accept(fd int) (int, sys.Addr, sys.Errno) {
 	if b.accept != 0 {
+		select {
+		case b.accepts <- struct{}{}:
+		default:
+		}
 		return -1, sys.Addr{}, b.accept
 	}
 	return b.Kernel.Accept(fd)
