@@ -49,6 +49,19 @@ func TestReleaseEndsASocket(t *testing.T) {
 	w.door.want("shutdown normal")
 }
 
+// DESIGN, References: pending operations keep a connection open.
+func TestRecvKeepsASocketOpen(t *testing.T) {
+	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")
+	client, cu, served := w.connect(conn.SocketConfig{})
+	must(t, client.Recv(make([]byte, 5), false))
+	client.Release()
+	must(t, served.Send([]byte("hello")))
+	cu.want("received hello", "shutdown normal")
+	w.guest.want("sent", "shutdown by_peer")
+	served.Release()
+	w.close()
+}
+
 // A connect that succeeds when nobody holds the socket any more sends what was cached.
 func TestReleaseWhileConnecting(t *testing.T) {
 	w := listen(t, conn.TCP(), conn.SocketConfig{}, "127.0.0.1")

@@ -56,7 +56,8 @@ type Socket interface {
 	// ID is unique among the sockets of a Mux.
 	ID() uint64
 	// AddRef takes a reference, and Release gives one back (in the seeds, delete). With
-	// the last one the socket ends as by Shutdown.
+	// the last one the socket ends as by Shutdown; a connection goes on until it's connected,
+	// what it has cached is sent, and its Recvs are answered or, by RecvCancel, taken back.
 	AddRef()
 	Release()
 }
