@@ -173,9 +173,6 @@ func (s *socket) guard(call func()) (returned bool) {
 // Placed implements engine.AcceptPolicy.
 func (l *listening) Placed() {}
 
-// Displaced implements engine.AcceptPolicy.
-func (l *listening) Displaced(Addr) { l.env.Unshare() }
-
 // Cancel implements engine.AcceptPolicy.
 func (l *listening) Cancel() {}
 

@@ -197,9 +197,6 @@ func (e *endpoint) reportFull(listener string, limit int) {
 // Placed implements engine.AcceptPolicy.
 func (e *endpoint) Placed() { e.s.places.placed(&e.places) }
 
-// Displaced implements engine.AcceptPolicy.
-func (e *endpoint) Displaced(peer conn.Addr) { e.leave(peer) }
-
 // Cancel implements engine.AcceptPolicy.
 func (e *endpoint) Cancel() { e.resume(e.s.places.cancel(&e.places)) }
 

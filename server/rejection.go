@@ -17,7 +17,7 @@ const (
 	RejectedPerAddress                      // Listener.MaxPerAddress
 	RejectedRate                            // Listener.AcceptRate
 	RejectedDescriptors                     // this process or the system had no descriptor left for long
-	RejectedDraining                        // its event loop had ended when it came
+	RejectedDraining                        // never: who comes too late is accepted, and closed for ReasonDrainAbort
 
 	rejections
 )
@@ -43,7 +43,6 @@ func (r *refusals) counts(n *engine.Counts) map[Rejection]uint64 {
 		all[Rejection(i)] = r[i].Load()
 	}
 	all[RejectedDescriptors] = n[engine.CountShed]
-	all[RejectedDraining] = n[engine.CountDisplaced]
 	return all
 }
 

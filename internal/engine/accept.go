@@ -19,9 +19,8 @@ type AcceptPolicy interface {
 	// Offer tells who has come into the place. One that isn't wanted is reset, and
 	// Cancel follows; one that is has owner with it from its beginning.
 	Offer(peer Addr) (owner any, wanted bool)
-	// Placed: a connection has taken the place; Displaced: it never began its life.
+	// Placed: a connection has taken the place.
 	Placed()
-	Displaced(peer Addr)
 	// Cancel gives a place back that no connection took.
 	Cancel()
 	// AcceptFailed tells of a failure; after a fatal one the acceptor is closed.
@@ -279,13 +278,15 @@ func (a *Acceptor) place(fd int, peer Addr, owner any) {
 	}
 	c := newAccepted(a.env.shards[to.Index()], fd, peer, owner)
 	a.policy.Placed() // now: it may have left again when Post returns
-	if to == a.r {
-		to.Call(c)
-		return
-	}
-	if to.Post(c) != nil { // that loop has ended
-		a.refuse(fd, CountDisplaced)
+	if to != a.r {
+		if to.Post(c) == nil {
+			return
+		}
+		// That loop has ended, and ours is about to. Whoever was promised the connection
+		// hears of both, its beginning and its end.
 		to.AddLoad(-1)
-		a.policy.Displaced(peer)
+		a.r.AddLoad(1)
+		c = newAccepted(a.env.shards[a.r.Index()], fd, peer, owner)
 	}
+	a.r.Call(c)
 }

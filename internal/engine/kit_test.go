@@ -338,10 +338,9 @@ func (p *policy) Offer(sys.Addr) (owner any, wanted bool) {
 	return p.owner, true
 }
 
-func (p *policy) Placed()            { p.placed++ }
-func (p *policy) Displaced(sys.Addr) { p.placed--; p.places++ }
-func (p *policy) Cancel()            { p.places++ }
-func (p *policy) Ended()             { p.ended++ }
+func (p *policy) Placed() { p.placed++ }
+func (p *policy) Cancel() { p.places++ }
+func (p *policy) Ended()  { p.ended++ }
 
 func (p *policy) AcceptFailed(err error, fatal bool) {
 	what := "transient"

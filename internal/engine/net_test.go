@@ -39,7 +39,6 @@ func (nobody) Released(*engine.Conn)                           {}
 type openHouse struct{ refused atomic.Int64 }
 
 func (*openHouse) Ended()                        {}
-func (*openHouse) Displaced(engine.Addr)         {}
 func (*openHouse) Placed()                       {}
 func (*openHouse) Admit() bool                   { return true }
 func (*openHouse) Offer(engine.Addr) (any, bool) { return nil, true }

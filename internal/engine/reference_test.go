@@ -1,12 +1,15 @@
 package engine_test
 
 import (
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/reactor"
+	"github.com/sluice-net/sluice/internal/sys"
 )
 
 // DESIGN, References: a last Release elsewhere only kicks; the callback is on the loop.
@@ -155,6 +158,44 @@ func TestNoConnectionForALoopThatHasFailed(t *testing.T) {
 		})
 	}
 }
+
+// A connection for a loop that has ended since lives where it was accepted, however shortly:
+// its policy has taken a place for it, or promised it to somebody.
+func TestConnectionForALoopThatHasEnded(t *testing.T) {
+	mux, err := engine.NewMux(engine.MuxConfig{Loops: 2, SlowCallback: -1})
+	must(t, err)
+	said := make(chan string, 10)
+	env := &engine.Env{Mux: mux, Consumer: &witness{said: said}, Allocator: mux.Allocator}
+	env.InitShards()
+	fd, at, err := sys.ListenOn(sys.OS{}, sys.ListenSpec{Addr: sys.Addr{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}})
+	must(t, err)
+	_, err = engine.NewAcceptor(env, &openHouse{}, mux.Group.Reactors()[1], fd, true)
+	must(t, err)
+	peer, err := net.Dial("tcp", at.String())
+	must(t, err)
+	defer peer.Close()
+	must(t, mux.Terminate()) // the first loop is the first to end, and to be given a connection
+	for _, want := range []string{"established", "closed local_abort", "released"} {
+		if got := receive(t, said, want); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	for i, s := range mux.Group.Stats() {
+		if s.Connections != 0 {
+			t.Errorf("loop %d has %d connections", i, s.Connections)
+		}
+	}
+}
+
+// witness tells what becomes of a connection.
+type witness struct {
+	nobody
+	said chan string
+}
+
+func (w *witness) Established(*engine.Conn)                       { w.said <- "established" }
+func (w *witness) Closed(_ *engine.Conn, r engine.Reason, _ bool) { w.said <- "closed " + r.String() }
+func (w *witness) Released(*engine.Conn)                          { w.said <- "released" }
 
 // Misuse of references is found, and does no harm.
 func TestMisuseOfReferences(t *testing.T) {

@@ -18,7 +18,6 @@ const (
 	CountAccepted  Counter = iota
 	CountUnwanted          // refused when it was offered
 	CountShed              // refused for want of descriptors
-	CountDisplaced         // refused because its loop has ended
 	CountAcceptErrors
 	CountReceivedBytes // application bytes, as all bytes here
 	CountSentBytes

@@ -247,9 +247,9 @@ var mutants = []mutant{
 	},
 	{
 		"place a connection on a loop that has ended", "internal/engine/accept.go",
-		`		a.refuse(fd, CountDisplaced)
-		to.AddLoad(-1)`,
-		`		to.AddLoad(-1)`,
+		`		c = newAccepted(a.env.shards[a.r.Index()], fd, peer, owner)
+`,
+		``,
 	},
 	{
 		"take any event for a connect's success", "internal/engine/connect.go",
