@@ -301,6 +301,46 @@ func TestSocketTimeouts(t *testing.T) {
 	s.Release()
 }
 
+// DESIGN, References: the write time-out governs what Shutdown still sends, if there's nobody
+// to send it to, too: a Unix-domain listener whose queue is full answers nobody.
+func TestShutdownDoesNotWaitForEver(t *testing.T) {
+	at := filepath.Join(testenv.SocketDir(t), "s")
+	fd, _, err := sys.OS{}.Bind(sys.ListenSpec{Addr: sys.Addr{Path: at}})
+	must(t, err)
+	defer sys.OS{}.Close(fd)
+	if errno := (sys.OS{}).Listen(fd, 1); errno != 0 {
+		t.Fatal(errno)
+	}
+	for { // fill the queue
+		c, err := net.Dial("unix", at)
+		if errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		must(t, err)
+		defer c.Close()
+	}
+	for _, started := range []bool{true, false} {
+		mux, err := conn.NewMux(conn.MuxConfig{Loops: 1, Logger: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		if started {
+			must(t, mux.Start())
+		}
+		s, u := newSocket(t, conn.Local(), "the socket", conn.SocketConfig{Mux: mux, Timeouts: conn.Timeouts{Write: 20 * time.Millisecond}})
+		must(t, s.Connect(at, ""))
+		must(t, s.Send([]byte("x")))
+		must(t, s.Shutdown())
+		if !started {
+			must(t, mux.Start())
+		}
+		u.want("shutdown connect_failed")
+		if !errors.Is(s.Err(), os.ErrDeadlineExceeded) {
+			t.Errorf("Err: %v, want a deadline", s.Err())
+		}
+		s.Release()
+		must(t, mux.Terminate())
+	}
+}
+
 // Reason.Shutdown knows every reason.
 func TestReasonsAsShutdownReasons(t *testing.T) {
 	for r := range conn.Reason(engine.Reasons) {

@@ -48,8 +48,8 @@ type Socket interface {
 	RecvCancel() error
 	// SetUser has another user called from the next callback on.
 	SetUser(User) error
-	// Shutdown ends the socket: a connection sends first what's cached. SocketShutdown
-	// follows. For one that's ending or has ended it changes nothing.
+	// Shutdown ends the socket: a connection sends first what's cached, for which it has
+	// Timeouts.Write, connected or not. SocketShutdown follows. For one that's ending or has ended it changes nothing.
 	Shutdown() error
 	// Err is what ended the socket, from SocketShutdown on; nil for a clean end.
 	Err() error
@@ -253,6 +253,7 @@ func (s *socket) shutdownLocked() error {
 		s.ending = true
 		c := s.c.Load()
 		if !s.connected && c.Pending() > 0 {
+			c.LimitConnect()
 			return nil // it's sent once there's somebody to send it to
 		}
 		_ = c.Shutdown() // which it tells if it has ended already

@@ -233,6 +233,24 @@ func (c *Conn) failedToConnectLocked() {
 	c.enter()
 }
 
+// LimitConnect gives an outgoing connection no longer than Timeouts.Write from now to be
+// accepted: its user waits for nothing but to have sent what it has.
+func (c *Conn) LimitConnect() {
+	c.mu.Lock()
+	limit := c.timeoutsLocked().Write
+	if c.state < Open && limit > 0 {
+		d := c.ext.dial
+		if c.state == Connecting {
+			limit += c.shard.r.Now() - d.since
+		}
+		if d.Timeout <= 0 || d.Timeout > limit {
+			d.Timeout = limit
+			c.ext.deadline.armDue = true
+		}
+	}
+	c.finish()
+}
+
 // dueLocked is when the timer of a connection that's being made should go off next.
 func (d *dial) dueLocked(now time.Duration) (after time.Duration, found bool) {
 	if d.Timeout > 0 {
