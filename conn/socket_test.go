@@ -93,7 +93,6 @@ func TestBindToAllInterfaces(t *testing.T) {
 			want, other = "bound :: ", "tcp4"
 		}
 		got := u.next()
-		must(t, s.Listen())
 		port, found := strings.CutPrefix(got, want)
 		if !found || port == "0" {
 			t.Errorf("%q, want %q and a port", got, want)

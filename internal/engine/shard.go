@@ -15,9 +15,9 @@ type Counter uint8
 
 // The counters. Those of closures, one for each Reason, come last.
 const (
-	CountAccepted  Counter = iota
-	CountUnwanted          // refused when it was offered
-	CountShed              // refused for want of descriptors
+	CountAccepted Counter = iota
+	CountUnwanted         // refused when it was offered
+	CountShed             // refused for want of descriptors
 	CountAcceptErrors
 	CountReceivedBytes // application bytes, as all bytes here
 	CountSentBytes
