@@ -363,15 +363,15 @@ func (u *socketUser) SocketRecvCanceled(_ conn.Socket, p []byte) {
 
 // echo sends what waits, if there's room; otherwise the next result tries again.
 func (u *socketUser) echo() {
-	if len(u.stash) == 0 {
-		return
+	for len(u.stash) > 0 {
+		p := u.stash[:min(len(u.stash), 100)] // more than Flow.MaxPending never has room
+		u.sends++
+		if u.s.Send(p) != nil {
+			u.sends--
+			return
+		}
+		u.stash = u.stash[len(p):]
 	}
-	u.sends++
-	if err := u.s.Send(u.stash); err != nil {
-		u.sends--
-		return
-	}
-	u.stash = nil
 }
 
 func (u *socketUser) SocketSendResult(conn.Socket) {
