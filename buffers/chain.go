@@ -219,6 +219,19 @@ func (c *Chain) PopData(k *Cache) *Buffer {
 	return v
 }
 
+// Share adds the same segments to dst, which holds the memory by itself, and may outlive c.
+func (c *Chain) Share(k *Cache, dst *Chain) {
+	for s := c.head; s != nil; s = s.next {
+		t := newSegment(k, s.alloc)
+		t.p, t.full, t.blk, t.user, t.copied, t.alone = s.p, s.full, s.blk, s.user, s.copied, true
+		if t.blk != nil {
+			t.blk.acquire(true)
+		}
+		dst.push(t)
+		dst.count(t, len(t.p))
+	}
+}
+
 // MoveAll moves everything to the end of dst.
 func (c *Chain) MoveAll(dst *Chain) {
 	if c.head == nil || c == dst {

@@ -128,7 +128,7 @@ func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 			return nil
 		}
 		if err := s.begin(); err != nil {
-			return s.fail(err)
+			return s.fail(err, reply)
 		}
 		return s.shuttle(dst, src, reply, fin)
 	case handshaking:
@@ -166,7 +166,7 @@ func (s *session) shuttle(dst, src, reply *buffers.Chain, fin bool) error {
 	case !done:
 		return nil
 	case err != nil:
-		return s.fail(err)
+		return s.fail(err, reply)
 	}
 	s.become(open) // handover: nobody else has the tls.Conn any more
 	t.handed = true
@@ -203,13 +203,21 @@ func (s *session) decrypt(dst, src, reply *buffers.Chain, fin bool) error {
 			s.become(over)
 			return io.ErrUnexpectedEOF
 		default:
-			return s.fail(err)
+			return s.fail(err, reply)
 		}
 	}
 }
 
-// fail ends the session. (What crypto/tls had to say to the peer is in the reply.)
-func (s *session) fail(err error) error {
+// noTLS is what one who doesn't speak TLS is told, in the alert's form: unexpected_message.
+// crypto/tls says nothing then.
+var noTLS = []byte{21, 3, 1, 0, 2, 2, 10}
+
+// fail ends the session. What crypto/tls has to say to the peer is in the reply.
+func (s *session) fail(err error, reply *buffers.Chain) error {
+	var stranger tls.RecordHeaderError
+	if errors.As(err, &stranger) && reply.Len() == 0 {
+		reply.AppendCopy(nil, s.t.alloc, noTLS, false, false)
+	}
 	shaking := s.phase < open
 	if s.phase != over {
 		s.become(over)

@@ -12,6 +12,7 @@ type Callback interface {
 	ConnectionCallback
 	IOCallback
 	FlowCallback
+	SecureCallback
 	LifecycleCallback
 	embedsBaseCallback() // so that callbacks added later break nobody
 }

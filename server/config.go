@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
+	"github.com/sluice-net/sluice/secure"
 )
 
 // Config sets up a Server. Callback is required; everything else has a good zero value.
@@ -39,7 +40,7 @@ const DefaultDrainTimeout = 10 * time.Second
 // Listener is an address to listen on.
 type Listener struct {
 	Name    string // in logs, statistics and Stream.Origin; default: its URL
-	Network string // "tcp", "tcp4", "tcp6" or "unix"
+	Network string // "tcp", "tcp4", "tcp6", "unix", or "tls", which is "tcp" with TLS
 	Address string // "host:port" (":0" has the system choose), or a path; "@name" is abstract
 
 	// ReusePort makes one listening socket per event loop and lets the kernel spread
@@ -70,7 +71,8 @@ type Listener struct {
 	AcceptRate  float64
 	AcceptBurst int
 
-	Sessions conn.SessionFactory // what stands between the bytes and the callbacks; nil: nothing
+	TLS      *secure.Context     // makes every connection a TLS server's; nil: plain
+	Sessions conn.SessionFactory // what else stands between the bytes and the callbacks; nil: nothing
 }
 
 // URL is the listener in the form that ParseListener reads.
@@ -81,8 +83,8 @@ func (l Listener) URL() string {
 	return l.Network + "://" + l.Address
 }
 
-// ParseListener reads tcp://host:port (also tcp4 and tcp6) and unix:///path
-// (unix://@name for an abstract name).
+// ParseListener reads tcp://host:port (also tcp4 and tcp6), unix:///path (unix://@name for
+// an abstract name) and tls://host:port, whose TLS is then to be set.
 func ParseListener(url string) (Listener, error) {
 	network, address, found := strings.Cut(url, "://")
 	if !found {
@@ -94,7 +96,7 @@ func ParseListener(url string) (Listener, error) {
 
 func (l Listener) check() error {
 	switch l.Network {
-	case "tcp", "tcp4", "tcp6":
+	case "tcp", "tcp4", "tcp6", networkTLS:
 		if _, _, err := parseHostPort(l.Address); err != nil {
 			return fmt.Errorf("listener %q: %w", l.URL(), err)
 		}
@@ -112,9 +114,9 @@ func (l Listener) check() error {
 			return fmt.Errorf("listener %q: MaxPerAddress is for tcp listeners: all peers of a Unix-domain socket have the same address; use MaxConnections", l.URL())
 		}
 	case "":
-		return errors.New("listener without a Network: want tcp, tcp4, tcp6 or unix")
+		return errors.New("listener without a Network: want tcp, tcp4, tcp6, tls or unix")
 	default:
-		return fmt.Errorf("listener %q: unknown network %q: want tcp, tcp4, tcp6 or unix", l.URL(), l.Network)
+		return fmt.Errorf("listener %q: unknown network %q: want tcp, tcp4, tcp6, tls or unix", l.URL(), l.Network)
 	}
 	return l.checkLimits()
 }
@@ -165,6 +167,12 @@ func (c *Config) validate() error {
 	for i, l := range c.Listeners {
 		if err := l.check(); err != nil {
 			return fmt.Errorf("server: %w", err)
+		}
+		switch {
+		case l.Network == networkTLS && l.TLS == nil:
+			return fmt.Errorf("server: listener %q: TLS is nil: want a secure.Context with a certificate", l.URL())
+		case l.TLS != nil && l.Sessions != nil:
+			return fmt.Errorf("server: listener %q: TLS and Sessions are set: want one of them", l.URL())
 		}
 		if l.Name == "" {
 			l.Name = l.URL()

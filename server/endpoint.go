@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-net/sluice/internal/reactor"
 	"github.com/sluice-net/sluice/internal/socketfile"
 	"github.com/sluice-net/sluice/internal/sys"
+	"github.com/sluice-net/sluice/secure"
 )
 
 // endpoint is one listener with its sockets, and the consumer of its connections: it
@@ -114,7 +115,7 @@ func (e *endpoint) closeSockets(k sys.Kernel) {
 func (e *endpoint) prepare(mux *engine.Mux) {
 	local := e.bound[0]
 	e.prepareEnv(mux)
-	e.env.Sessions = e.l.Sessions
+	e.env.Sessions = e.l.sessions()
 	if local.IsUnix() {
 		e.env.Category = engine.CategoryUnix
 	}
@@ -254,6 +255,7 @@ func (e *endpoint) Created(_ *engine.Conn, fd int) { e.cb.OnSocketCreated(fd) }
 // Established implements engine.Consumer.
 func (e *endpoint) Established(c *engine.Conn) {
 	defer e.s.dialed(c, nil)
+	e.negotiated((*conn.Stream)(c))
 	e.cb.OnConnectionEstablished((*conn.Stream)(c), c.RemoteAddr())
 }
 
@@ -307,6 +309,7 @@ func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*c
 func (e *endpoint) Closed(c *engine.Conn, r engine.Reason, established bool) {
 	e.s.held.Add(1)
 	e.leave(c.RemoteAddr())
+	e.insecure((*conn.Stream)(c), r, established)
 	if !established {
 		return
 	}
@@ -324,6 +327,9 @@ func (e *endpoint) Released(c *engine.Conn) {
 	}
 	if a := attemptOf(c); a != nil && !a.seen {
 		return // there was no socket, and Connect has returned why
+	}
+	if secure.Is((*conn.Stream)(c)) {
+		defer e.cb.OnSecureSocketReleased((*conn.UserData)(c))
 	}
 	e.cb.OnSocketReleased((*conn.UserData)(c))
 }

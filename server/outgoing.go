@@ -9,15 +9,19 @@ import (
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
+	"github.com/sluice-net/sluice/secure"
 )
 
 // Target is what an outgoing connection connects to.
 type Target struct {
 	Name    string        // in logs and Stream.Origin; default: outgoing
-	Network string        // "tcp", "tcp4", "tcp6" or "unix"
+	Network string        // "tcp", "tcp4", "tcp6", "unix", or "tls", which is "tcp" with TLS
 	Address string        // "host:port" or "[ipv6]:port", or a path; "@name" is abstract
 	Timeout time.Duration // for resolving and connecting, over all addresses; 0: 10 s, negative: none
 	Options conn.SocketOptions
+
+	TLS        *secure.Context // makes the connection a TLS client's; nil: plain
+	ServerName string          // that the server's certificate is for; default: Address's host
 }
 
 // DefaultConnectTimeout is Target.Timeout's default.
@@ -25,20 +29,26 @@ const DefaultConnectTimeout = 10 * time.Second
 
 func (t *Target) check() error {
 	switch t.Network {
-	case "tcp", "tcp4", "tcp6":
-		_, port, err := parseHostPort(t.Address)
+	case "tcp", "tcp4", "tcp6", networkTLS:
+		host, port, err := parseHostPort(t.Address)
 		if err != nil {
 			return fmt.Errorf("target %s://%s: %w", t.Network, t.Address, err)
 		}
 		if port == 0 {
 			return fmt.Errorf("target %s://%s: no port to connect to: want 1 to 65535", t.Network, t.Address)
 		}
+		if t.ServerName == "" {
+			t.ServerName = host
+		}
 	case "unix":
 		if err := checkPath(t.Address); err != nil {
 			return fmt.Errorf("target unix://%s: %w", t.Address, err)
 		}
 	default:
-		return fmt.Errorf("target %q: unknown network %q: want tcp, tcp4, tcp6 or unix", t.Address, t.Network)
+		return fmt.Errorf("target %q: unknown network %q: want tcp, tcp4, tcp6, tls or unix", t.Address, t.Network)
+	}
+	if t.Network == networkTLS && t.TLS == nil {
+		return fmt.Errorf("target tls://%s: TLS is nil: want a secure.Context", t.Address)
 	}
 	if t.Timeout == 0 {
 		t.Timeout = DefaultConnectTimeout
@@ -173,6 +183,9 @@ func (s *Server) dial(ctx context.Context, t Target, a *attempt) (*engine.Conn, 
 	}
 	d := &engine.Dial{
 		Addrs: addrs, Options: t.Options, Origin: t.Name, Failure: failure, Owner: a, Hold: a.result != nil,
+	}
+	if t.TLS != nil {
+		d.Sessions, d.ServerName = t.TLS, t.ServerName
 	}
 	if t.Timeout > 0 {
 		d.Timeout = max(t.Timeout-time.Since(begun), time.Millisecond)

@@ -162,13 +162,13 @@ func TestSessionsThatFail(t *testing.T) {
 		answer string
 		reason conn.Reason
 	}{
-		{"NewSession", &xorSessions{refuse: failure}, "SLUICE0", "", conn.ReasonSession},
-		{"Start", &xorSessions{start: failure}, "SLUICE0", "", conn.ReasonSession},
-		{"bad hello", &xorSessions{}, "GARBAGE", nak, conn.ReasonSession},
-		{"hello cut short", &xorSessions{}, "SLU", "", conn.ReasonTruncated},
-		{"no hello", &xorSessions{}, "", "", conn.ReasonTruncated},
-		{"panic in Open", &xorSessions{panics: "Open"}, "SLUICE0", "", conn.ReasonSession},
-		{"panic in Abort", &xorSessions{panics: "Abort"}, "GARBAGE", nak, conn.ReasonSession},
+		{"NewSession", &xorSessions{refuse: failure}, "SLUICE0", "", conn.ReasonHandshake},
+		{"Start", &xorSessions{start: failure}, "SLUICE0", "", conn.ReasonHandshake},
+		{"bad hello", &xorSessions{}, "GARBAGE", nak, conn.ReasonHandshake},
+		{"hello cut short", &xorSessions{}, "SLU", "", conn.ReasonHandshake},
+		{"no hello", &xorSessions{}, "", "", conn.ReasonHandshake},
+		{"panic in Open", &xorSessions{panics: "Open"}, "SLUICE0", "", conn.ReasonHandshake},
+		{"panic in Abort", &xorSessions{panics: "Abort"}, "GARBAGE", nak, conn.ReasonHandshake},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -149,7 +149,7 @@ func TestUsageErrors(t *testing.T) {
 		{name: "not a URL, variable", env: map[string]string{"ECHOD_LISTEN": "x"}, want: `--listen: listener "x": ` + wantURL + ` (in $ECHOD_LISTEN)`},
 		{name: "no URL", args: []string{"--listen"}, want: `--listen: there's no value: ` + wantURL},
 		{name: "empty URL", args: []string{"--listen="}, want: `--listen: listener "": ` + wantURL},
-		{name: "unknown network", args: []string{"--listen=udp://:1"}, want: `--listen: listener "udp://:1": unknown network "udp": want tcp, tcp4, tcp6 or unix`},
+		{name: "unknown network", args: []string{"--listen=udp://:1"}, want: `--listen: listener "udp://:1": unknown network "udp": want tcp, tcp4, tcp6, tls or unix`},
 		{name: "bad port", args: []string{"--listen=tcp://:99999"}, want: `--listen: ` + badPort.Error()},
 		{name: "listen twice", args: []string{"--listen=tcp://:1", "--listen=tcp://:1"}, want: `--listen: tcp://:1 is there twice: remove one`},
 		{name: "listen and admin", args: []string{"--listen=tcp://:1", "--admin=:1"}, want: `--admin: :1 is also in --listen: choose another address for one of them`},

@@ -12,6 +12,7 @@ import (
 var (
 	errWriteTimeout = &timeoutError{"the peer took too little for Timeouts.Write"}
 	errReadTimeout  = &timeoutError{"nothing, or not enough, was received within Timeouts.Read"}
+	errHandshake    = &timeoutError{"the session wasn't established within Timeouts.Handshake"}
 	errLinger       = &timeoutError{"the peer didn't end its side within Timeouts.Linger"}
 	errAborted      = errors.New("aborted")
 )
@@ -110,7 +111,7 @@ func (c *Conn) drainLocked(r Reason) {
 
 // finishSendLocked sends our end of the stream.
 func (c *Conn) finishSendLocked() {
-	if x := c.ext; x != nil && x.session != nil && !c.closeSessionWriteLocked() {
+	if x := c.ext; x != nil && x.session != nil && !x.session.lastWords && !c.closeSessionWriteLocked() {
 		return // the session's own end goes first
 	}
 	c.flags.set(finSent)
@@ -164,7 +165,8 @@ func (c *Conn) closeLocked() {
 		s.r.Deregister(fd)
 		// A close that lingers would block the loop; one that's meant to reset must
 		// not wait at all.
-		s.kernel.SetLinger(fd, !c.reason.clean() && c.reason != ReasonLinger, 0)
+		reset := !c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()
+		s.kernel.SetLinger(fd, reset, 0)
 	}
 	if x := c.ext; x != nil {
 		s.r.Disarm(&x.deadline.timer)

@@ -75,6 +75,7 @@ type ext struct {
 	timers   []*Timer // set or stopped, for the loop to look at
 	armed    []*Timer // in the wheel
 	session  *sessionState
+	past     Session // what session was
 	dial     *dial
 	deadline deadlines
 	gate     *gate // of those whose reads wait for our output
@@ -246,6 +247,9 @@ func (c *Conn) causeLocked() error {
 // on the way to a clean end: then the end wasn't clean.
 func (c *Conn) endLocked(r Reason, op string, err error) {
 	if c.reason != ReasonNone && (!c.reason.clean() || r.clean()) {
+		if !r.clean() && c.hasLastWordsLocked() {
+			c.ext.session.lastWords = false // nobody listens
+		}
 		return
 	}
 	c.reason = r

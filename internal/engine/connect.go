@@ -19,13 +19,14 @@ var (
 type Dial struct {
 	Addrs      []Addr // tried in this order, until one accepts
 	Options    sys.Options
-	Timeout    time.Duration // for all of it; 0: none
-	Origin     string        // what the connection is called in logs; "": as the Env is
-	ServerName string        // for its session
-	Failure    error         // why there's no address
-	Owner      any           // the connection's Owner
-	Hold       bool          // whoever dials has a reference from the beginning
-	ID         uint64        // from Group.NextID; 0: its own
+	Timeout    time.Duration  // for all of it; 0: none
+	Origin     string         // what the connection is called in logs; "": as the Env is
+	Sessions   SessionFactory // nil: the Env's
+	ServerName string         // for its session
+	Failure    error          // why there's no address
+	Owner      any            // the connection's Owner
+	Hold       bool           // whoever dials has a reference from the beginning
+	ID         uint64         // from Group.NextID; 0: its own
 }
 
 // dial is how far an outgoing connection has come.

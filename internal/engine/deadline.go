@@ -9,19 +9,20 @@ import (
 // Timeouts end connections that don't get on. 0 stands for the default, a negative
 // duration for none.
 type Timeouts struct {
-	Idle   time.Duration // no byte in either direction; off
-	Read   time.Duration // a read that waits, its last byte included, while output doesn't hold it up; off
-	Write  time.Duration // queued output neither emptied nor shrank by 16 KiB; 30 s
-	Linger time.Duration // from our end of the stream to the peer's, after Shutdown; 5 s
+	Idle      time.Duration // no byte in either direction; off
+	Read      time.Duration // a read that waits, its last byte included, while output doesn't hold it up; off
+	Handshake time.Duration // from the beginning of a session (TLS) until it's established; 10 s
+	Write     time.Duration // queued output neither emptied nor shrank by 16 KiB; 30 s
+	Linger    time.Duration // from our end of the stream to the peer's, after Shutdown; 5 s
 }
 
-var defaultTimeouts = Timeouts{Idle: -1, Read: -1, Write: 30 * time.Second, Linger: 5 * time.Second}
+var defaultTimeouts = Timeouts{Idle: -1, Read: -1, Handshake: 10 * time.Second, Write: 30 * time.Second, Linger: 5 * time.Second}
 
 func (t Timeouts) withDefaults(base Timeouts) Timeouts {
 	for _, f := range []struct {
 		d    *time.Duration
 		base time.Duration
-	}{{&t.Idle, base.Idle}, {&t.Read, base.Read}, {&t.Write, base.Write}, {&t.Linger, base.Linger}} {
+	}{{&t.Idle, base.Idle}, {&t.Read, base.Read}, {&t.Handshake, base.Handshake}, {&t.Write, base.Write}, {&t.Linger, base.Linger}} {
 		if *f.d == 0 {
 			*f.d = f.base
 		}
@@ -120,8 +121,13 @@ func (c *Conn) mustArmLocked() bool {
 	case !c.flags.hasAny(writeTimed|writable) && c.timeoutsLocked().Write > 0 && c.canFlushLocked():
 		return true
 	default:
-		return c.state == Draining && c.flags&(finSent|eof|lingerTimed) == finSent && c.timeoutsLocked().Linger > 0
+		return c.lingersLocked() && !c.flags.has(lingerTimed) && c.timeoutsLocked().Linger > 0
 	}
+}
+
+// lingersLocked: our end was sent, and the peer's is waited for.
+func (c *Conn) lingersLocked() bool {
+	return c.flags&(finSent|eof) == finSent && (c.state == Draining || c.hasLastWordsLocked())
 }
 
 // mustTimeReadLocked reports whether a read begins to wait.
@@ -149,7 +155,7 @@ func (c *Conn) armLocked() {
 		c.flags.set(writeTimed)
 		d.stalled, d.flushed = now, 0
 	}
-	if c.state == Draining && c.flags&(finSent|eof|lingerTimed) == finSent && limits.Linger > 0 {
+	if c.lingersLocked() && !c.flags.has(lingerTimed) && limits.Linger > 0 {
 		c.flags.set(lingerTimed)
 		d.lingering = now
 	}
@@ -173,6 +179,9 @@ func (c *Conn) setTimerLocked(now time.Duration) {
 	sooner(writeTimed, d.stalled, limits.Write)
 	sooner(lingerTimed, d.lingering, limits.Linger)
 	sooner(readTimed, d.readSince, limits.Read)
+	if c.handshakingLocked() && limits.Handshake > 0 {
+		next, found = min(next, c.ext.session.since+limits.Handshake-now), true
+	}
 	if c.state == Connecting {
 		next, found = c.ext.dial.dueLocked(now)
 	}
@@ -201,6 +210,9 @@ func (c *Conn) OnTimer(*reactor.Timer) {
 		return c.flags.has(f) && limit > 0 && now-since >= limit
 	}
 	switch {
+	case c.handshakingLocked() && limits.Handshake > 0 && now-c.ext.session.since >= limits.Handshake:
+		c.endLocked(ReasonHandshakeTimeout, "session", errHandshake)
+		c.ext.session.ended = true
 	case over(lingerTimed, d.lingering, limits.Linger):
 		c.endLocked(ReasonLinger, "shutdown", errLinger)
 	case over(writeTimed, d.stalled, limits.Write):

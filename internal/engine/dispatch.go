@@ -86,6 +86,9 @@ func (c *Conn) TaskLink() *reactor.Link { return &c.link }
 func (c *Conn) OnStop() {
 	c.mu.Lock()
 	c.endLocked(ReasonLocalAbort, "stop", reactor.ErrStopped)
+	if c.ext != nil && c.ext.session != nil {
+		c.ext.session.ended = true // nobody waits for its handshake any more
+	}
 	c.dispatchLocked()
 }
 
@@ -291,6 +294,14 @@ func (c *Conn) nextOfFailureLocked() work {
 		if c.hasPlaintextLocked() && x.session.ready && !c.flags.has(established) {
 			return doEstablish
 		}
+		if c.handshakingLocked() && !x.session.ended && !c.flags.has(aborted) {
+			if c.sessionHasWorkLocked() {
+				return doSession // its peer may have said why
+			}
+			if x.session.fin {
+				return nothing // it's still thinking about that, within its time
+			}
+		}
 		if c.read.kind != readNone {
 			if c.canReadLocked() {
 				return doRead
@@ -302,6 +313,9 @@ func (c *Conn) nextOfFailureLocked() work {
 	}
 	if c.hasPostsLocked() {
 		return nothing // they came in this dispatch, and run in the next
+	}
+	if c.hasLastWordsLocked() {
+		return c.nextOfLastWordsLocked()
 	}
 	return doClose
 }

@@ -35,8 +35,8 @@ func (c *Conn) openedLocked() {
 	if c.state == Open && c.timeoutsLocked().Idle > 0 {
 		c.startIdleLocked()
 	}
-	if c.shard.env.Sessions != nil {
-		c.startSessionLocked()
+	if from := c.sessionsLocked(); from != nil {
+		c.startSessionLocked(from)
 		return
 	}
 	c.establishLocked()

@@ -21,27 +21,29 @@ type Reason uint8
 // peer's end was waited for. Each connection has one; a failure that happens while a
 // connection is ending cleanly replaces the clean reason.
 const (
-	ReasonNone          Reason = iota
-	ReasonLocalShutdown        // Shutdown was called
-	ReasonPeerClosed           // the peer ended its side and nothing was left to do
-	ReasonUnreferenced         // nothing pending and nobody held it
-	ReasonIdle                 // no byte moved for Timeouts.Idle
-	ReasonReadTimeout          // a read waited for Timeouts.Read
-	ReasonDrain                // shut down by the server's drain
-	ReasonLocalAbort           // Abort was called
-	ReasonReset                // the peer reset it, or closed it while we were sending
-	ReasonLost                 // the network or the kernel gave it up
-	ReasonRejected             // never established: refused by a limit or by the kernel
-	ReasonAddress              // outgoing, and there's no valid address to connect to
-	ReasonOpen                 // outgoing, and no socket could be made
-	ReasonConnect              // outgoing, and no address has answered
-	ReasonRefused              // outgoing, and the last address that was tried has refused it
-	ReasonSession              // the session (TLS, say) failed
-	ReasonTruncated            // the stream ended without the session's end
-	ReasonWriteTimeout         // the peer took too little for Timeouts.Write
-	ReasonLinger               // the peer didn't end its side within Timeouts.Linger
-	ReasonPanic                // a callback panicked
-	ReasonDrainAbort           // open when the server's drain ran out of time
+	ReasonNone             Reason = iota
+	ReasonLocalShutdown           // Shutdown was called
+	ReasonPeerClosed              // the peer ended its side and nothing was left to do
+	ReasonUnreferenced            // nothing pending and nobody held it
+	ReasonIdle                    // no byte moved for Timeouts.Idle
+	ReasonReadTimeout             // a read waited for Timeouts.Read
+	ReasonDrain                   // shut down by the server's drain
+	ReasonLocalAbort              // Abort was called
+	ReasonReset                   // the peer reset it, or closed it while we were sending
+	ReasonLost                    // the network or the kernel gave it up
+	ReasonRejected                // never established: refused by a limit or by the kernel
+	ReasonAddress                 // outgoing, and there's no valid address to connect to
+	ReasonOpen                    // outgoing, and no socket could be made
+	ReasonConnect                 // outgoing, and no address has answered
+	ReasonRefused                 // outgoing, and the last address that was tried has refused it
+	ReasonHandshake               // the session (TLS, say) wasn't established
+	ReasonHandshakeTimeout        // … within Timeouts.Handshake
+	ReasonSession                 // the session failed after that
+	ReasonTruncated               // the stream ended without the session's end
+	ReasonWriteTimeout            // the peer took too little for Timeouts.Write
+	ReasonLinger                  // the peer didn't end its side within Timeouts.Linger
+	ReasonPanic                   // a callback panicked
+	ReasonDrainAbort              // open when the server's drain ran out of time
 	reasonCount
 )
 
@@ -50,7 +52,7 @@ const Reasons = int(reasonCount)
 
 var reasonNames = [Reasons]string{
 	"none", "local_shutdown", "peer_closed", "unreferenced", "idle", "read_timeout", "drain", "local_abort",
-	"reset", "lost", "rejected", "address", "open", "connect", "refused", "session", "truncated", "write_timeout", "linger", "panic",
+	"reset", "lost", "rejected", "address", "open", "connect", "refused", "tls_handshake", "handshake_timeout", "tls_alert", "tls_truncated", "write_timeout", "linger", "panic",
 	"drain_abort",
 }
 
@@ -121,6 +123,8 @@ func (r Reason) Shutdown() ShutdownReason {
 		return ShutdownConnectFailed
 	case ReasonRefused:
 		return ShutdownConnectRejected
+	case ReasonHandshake, ReasonHandshakeTimeout:
+		return ShutdownTLSHandshakeFailed
 	case ReasonIdle, ReasonReadTimeout, ReasonLocalAbort, ReasonReset, ReasonLost, ReasonSession,
 		ReasonTruncated, ReasonWriteTimeout, ReasonPanic, ReasonDrainAbort, reasonCount:
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"time"
 
 	"github.com/sluice-net/sluice/buffers"
 )
@@ -81,6 +82,9 @@ type sessionState struct {
 	ended  bool          // Open has returned something final
 	closed bool          // CloseWrite was called
 	woken  bool
+
+	since     time.Duration // when the handshake began
+	lastWords bool          // the end is decided, and what the session has to say to that is being sent
 }
 
 func (s *sessionState) hasOutput() bool { return s.wire.Len() > 0 }
@@ -93,27 +97,54 @@ const (
 	sessionBacklog = 32 << 10
 )
 
-func (c *Conn) startSessionLocked() {
+// sessionsLocked is who makes the connection's session; nil: it has none.
+func (c *Conn) sessionsLocked() SessionFactory {
+	if x := c.ext; x != nil && x.dial != nil && x.dial.Sessions != nil {
+		return x.dial.Sessions
+	}
+	return c.shard.env.Sessions
+}
+
+// Session is what the connection has, or, after its end, had; nil if there's none.
+func (c *Conn) Session() Session {
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case c.ext == nil:
+		return nil
+	case c.ext.session != nil:
+		return c.ext.session.s
+	default:
+		return c.ext.past
+	}
+}
+
+func (c *Conn) startSessionLocked(from SessionFactory) {
 	role, name := Server, ""
 	if c.ext != nil && c.ext.dial != nil {
 		role, name = Client, c.ext.dial.ServerName
 	}
 	c.leave()
-	s, err := c.shard.env.Sessions.NewSession(role, name)
+	s, err := from.NewSession(role, name)
 	c.enter()
 	if err != nil {
-		c.endLocked(ReasonSession, "session", err)
+		c.endLocked(ReasonHandshake, "session", err)
 		return
 	}
-	c.extLocked().session = &sessionState{s: s}
+	x := c.extLocked()
+	x.session = &sessionState{s: s, since: c.shard.r.Now()}
+	if c.shard.env.Track {
+		c.out.Share(c.shard.cache, &x.session.kept) // what was written before
+	}
+	x.deadline.armDue = true
 	c.leave()
 	err = s.Start((*sessionHost)(c))
 	c.enter()
 	if err != nil {
-		c.endLocked(ReasonSession, "session", err)
+		c.endLocked(ReasonHandshake, "session", err)
 		return
 	}
-	c.ext.session.woken = true
+	x.session.woken = true
 }
 
 // sessionHasWorkLocked: the session wants to be called, or to be fed. It's fed while
@@ -126,7 +157,7 @@ func (c *Conn) sessionHasWorkLocked() bool {
 	if s.woken {
 		return true
 	}
-	wants := !s.ready || s.plain.Len() == 0 &&
+	wants := !s.ready && s.in.Len() <= sessionBacklog || s.ready && s.plain.Len() == 0 &&
 		(c.read.kind != readNone && !c.suspendedLocked() || c.flags.has(hadHup))
 	return wants && (c.flags.has(readable) || s.more || s.fin && !s.idle)
 }
@@ -147,8 +178,8 @@ func (c *Conn) runSessionLocked(t *turn) {
 			c.flags.clear(eof)
 			s.fin = true
 		}
-		if n == 0 && !c.reason.clean() {
-			return
+		if n == 0 && !c.reason.clean() { // what came before counts all the same
+			s.fin = true
 		}
 	}
 	var reply buffers.Chain
@@ -167,7 +198,7 @@ func (c *Conn) runSessionLocked(t *turn) {
 	s.idle = s.fin && opened == 0 && s.in.Len() == input
 	c.shard.add(CountReceivedBytes, uint64(opened))
 	switch {
-	case err == nil && opened == 0 && s.in.Len() > sessionBacklog, err == nil && !s.ready && s.plain.Len() > sessionBacklog:
+	case err == nil && s.ready && opened == 0 && s.in.Len() > sessionBacklog, err == nil && !s.ready && s.plain.Len() > sessionBacklog:
 		err = errBacklog
 	case err == nil && s.idle && s.ready: // a handshake may go on elsewhere, but not this
 		err = io.ErrUnexpectedEOF
@@ -179,22 +210,53 @@ func (c *Conn) runSessionLocked(t *turn) {
 		return
 	case errors.Is(err, io.EOF):
 		c.flags.set(eof)
+	case !s.ready:
+		c.failSessionLocked(ReasonHandshake, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		c.endLocked(ReasonTruncated, "session", io.ErrUnexpectedEOF)
 	default:
-		c.sendAlertLocked()
-		c.endLocked(ReasonSession, "session", err)
+		c.failSessionLocked(ReasonSession, err)
 	}
 	s.ended = true
 }
 
-// sendAlertLocked makes one attempt to tell the peer what's wrong.
-func (c *Conn) sendAlertLocked() {
-	if s := c.ext.session; s.wire.Len() > 0 && c.flags.has(writable) {
-		if n, ok := c.sendChainLocked(&s.wire, directSend); ok {
-			c.wiredLocked(n)
-		}
+// failSessionLocked ends the connection for what its session has found. What that has to say
+// to the peer is sent before, and then our end; a reset would overtake it.
+func (c *Conn) failSessionLocked(r Reason, err error) {
+	if s := c.ext.session; s.wire.Len() > 0 && c.reason == ReasonNone && !c.flags.has(finSent) {
+		s.lastWords = true
+		c.flags.clear(idleTimed | readTimed)
 	}
+	if c.reason.fromPeer() {
+		c.reason = ReasonNone // what the session has found came before that
+	}
+	c.endLocked(r, "session", err)
+}
+
+// nextOfLastWordsLocked is the part of nextLocked for a session that has failed, and says why.
+func (c *Conn) nextOfLastWordsLocked() work {
+	s, f := c.ext.session, c.flags
+	switch {
+	case s.wire.Len() > 0 && f.has(writable):
+		return doFlush
+	case c.mustArmLocked():
+		return doArm
+	case s.wire.Len() > 0:
+		return nothing
+	case !f.has(finSent):
+		return doFIN
+	case s.fin || f.has(eof):
+		return doClose
+	case f.has(readable):
+		return doDiscard
+	default:
+		return nothing
+	}
+}
+
+// hasLastWordsLocked: the end is decided, and the session has something to say to that.
+func (c *Conn) hasLastWordsLocked() bool {
+	return c.ext != nil && c.ext.session != nil && c.ext.session.lastWords
 }
 
 // wiredLocked takes n sent bytes off the wire's queue. With the last of them go the
@@ -238,12 +300,12 @@ func (c *Conn) keptLocked() *buffers.Chain {
 func (c *Conn) flushSessionLocked(t *turn) {
 	s := c.ext.session
 	k := c.shard.cache
-	if s.wire.Len() == 0 && s.ready {
+	if s.wire.Len() == 0 && s.ready && !s.lastWords {
 		before := c.out.Len()
 		if before == 0 {
 			c.out.Consume(k, 0) // empty writes
 		} else if err := c.guardSession(func() error { return s.s.Seal(&s.wire, &c.out, flushAt) }); err != nil {
-			c.endLocked(ReasonSession, "session", err)
+			c.failSessionLocked(ReasonSession, err)
 			return
 		}
 		sealed := before - c.out.Len()
@@ -309,7 +371,7 @@ func (s *sessionState) end(c *Conn) {
 	for _, q := range []*buffers.Chain{&s.in, &s.plain, &s.wire, &s.kept, &s.sealed} {
 		q.Release(k)
 	}
-	c.ext.session = nil
+	c.ext.past, c.ext.session = s.s, nil
 }
 
 type sessionHost Conn

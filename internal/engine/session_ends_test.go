@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func TestShutdownSendInAHandshake(t *testing.T) {
 // keep the other deadlines from being kept.
 func TestDeadlinesInAHandshake(t *testing.T) {
 	f := &sessions{}
-	env := &engine.Env{Sessions: f, Category: engine.CategoryUnix, Timeouts: engine.Timeouts{Write: time.Second, Linger: 2 * time.Second}}
+	env := &engine.Env{Sessions: f, Category: engine.CategoryUnix, Timeouts: engine.Timeouts{Handshake: -1, Write: time.Second, Linger: 2 * time.Second}}
 	drive(t, setup{env: env}, func(k *kit) {
 		s := k.kernel.socket()
 		k.accept(s)
@@ -131,7 +132,7 @@ func TestBufferedThatPanics(t *testing.T) {
 		k.accept(s)
 		c := k.conn(s)
 		k.deliver(s, "h")
-		if reason, err := c.Cause(); reason != engine.ReasonSession || !strings.Contains(err.Error(), "in Buffered") {
+		if reason, err := c.Cause(); reason != engine.ReasonHandshake || !strings.Contains(err.Error(), "in Buffered") {
 			t.Errorf("cause %v: %v", reason, err)
 		}
 	})
@@ -146,9 +147,9 @@ func TestPlaintextBeforeAFailure(t *testing.T) {
 		asked int // by ReadFull; 0: by Read
 		want  []string
 	}{
-		{"ABC#", false, 0, []string{"read 3", "closed session"}},
-		{"ABC", true, 10, []string{"may-continue receiving 3: unexpected EOF", "read-error 3: unexpected EOF", "closed truncated"}},
-		{"ABC#", false, 10, []string{"may-continue receiving 3: not in my protocol", "read-error 3: not in my protocol", "closed session"}},
+		{"ABC#", false, 0, []string{"read 3", "closed tls_alert"}},
+		{"ABC", true, 10, []string{"may-continue receiving 3: unexpected EOF", "read-error 3: unexpected EOF", "closed tls_truncated"}},
+		{"ABC#", false, 10, []string{"may-continue receiving 3: not in my protocol", "read-error 3: not in my protocol", "closed tls_alert"}},
 	}
 	for _, tt := range tests {
 		withSessions(t, false, &sessions{}, func(k *kit) {
@@ -160,6 +161,8 @@ func TestPlaintextBeforeAFailure(t *testing.T) {
 			}
 			s.fin = tt.fin
 			k.deliver(s, tt.wire)
+			s.fin = true // the peer has heard why, and ends its side
+			k.fire(s, reactor.In|reactor.RdHup)
 			k.user.want(c, tt.want...)
 			if _, err := c.Cause(); tt.fin && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("cause %v", err)
@@ -178,6 +181,8 @@ func TestAlertTakesAWriteAlong(t *testing.T) {
 		k.settle()
 		s.in = append(s.in, '#')
 		k.fire(s, reactor.In|reactor.Out)
+		s.fin = true
+		k.fire(s, reactor.In|reactor.RdHup)
 		if log := brief(k.user.log(c)); string(s.out) != "HABC?" || !strings.Contains(log, "written") || strings.Contains(log, "write-error") {
 			t.Errorf("sent %q: %s", s.out, log)
 		}
@@ -206,4 +211,136 @@ func TestOutOfBandBesideASession(t *testing.T) {
 		k.fire(s, reactor.Pri)
 		k.user.want(c)
 	})
+}
+
+// faults.md, TLS: garbage is answered by an alert. It must arrive: our end follows it, not a
+// reset, however slowly the peer takes it, and for as long as a linger lasts.
+func TestLastWords(t *testing.T) {
+	env := func() *engine.Env {
+		return &engine.Env{Sessions: &sessions{}, Category: engine.CategoryUnix, Timeouts: engine.Timeouts{Write: time.Second, Linger: 2 * time.Second}}
+	}
+	tests := map[string]struct {
+		end    func(k *kit, s *socket, c *engine.Conn)
+		linger string // SO_LINGER at the close
+	}{
+		"the peer ends": {func(k *kit, s *socket, _ *engine.Conn) {
+			s.fin = true
+			k.fire(s, reactor.In|reactor.RdHup)
+		}, "off"},
+		"the peer says nothing more": {func(k *kit, _ *socket, _ *engine.Conn) { k.advance(3 * time.Second) }, "on 0"},
+		"the peer resets": {func(k *kit, s *socket, _ *engine.Conn) {
+			s.broken = unix.ECONNRESET
+			k.fire(s, reactor.In|reactor.Err|reactor.Hup)
+		}, "on 0"},
+		"Abort": {func(k *kit, _ *socket, c *engine.Conn) {
+			c.Abort(nil)
+			k.settle()
+		}, "on 0"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			drive(t, setup{env: env()}, func(k *kit) {
+				s, c := k.connectSession()
+				must(t, c.Read())
+				s.splits = []int{0} // it can't be sent at once
+				k.deliver(s, "#")
+				if s.finSent || c.State() != engine.Open {
+					t.Errorf("our end %t, %v, before the alert is sent", s.finSent, c.State())
+				}
+				k.fire(s, reactor.Out)
+				if string(s.out) != "H?" || !s.finSent || c.State() >= engine.Closed {
+					t.Errorf("sent %q, our end %t, %v", s.out, s.finSent, c.State())
+				}
+				s.in = append(s.in, "what's still coming"...) // is thrown away
+				k.fire(s, reactor.In)
+				tt.end(k, s, c)
+				if reason, _ := c.Cause(); reason != engine.ReasonSession || c.State() < engine.Closed {
+					t.Errorf("%v for %v", c.State(), reason)
+				}
+				if s.linger != tt.linger {
+					t.Errorf("closed with a linger of %q, want %q", s.linger, tt.linger)
+				}
+			})
+		})
+	}
+	t.Run("never sent", func(t *testing.T) {
+		drive(t, setup{env: env()}, func(k *kit) {
+			s, c := k.connectSession()
+			must(t, c.Read())
+			s.room = 0
+			k.deliver(s, "#")
+			k.advance(3 * time.Second)
+			if c.State() < engine.Closed || s.finSent {
+				t.Errorf("%v, our end %t", c.State(), s.finSent)
+			}
+		})
+	})
+}
+
+// faults.md, TLS: a stall at each flight: an absolute deadline.
+func TestHandshakeTimeout(t *testing.T) {
+	env := &engine.Env{Sessions: &sessions{}, Category: engine.CategoryUnix, Timeouts: engine.Timeouts{Handshake: 5 * time.Second}}
+	drive(t, setup{env: env}, func(k *kit) {
+		s := k.kernel.socket()
+		k.accept(s)
+		c := k.conn(s)
+		k.advance(4 * time.Second)
+		k.deliver(s, "w") // the handshake goes on, and doesn't get to its end
+		k.advance(time.Second - tick/2)
+		if c.State() != engine.Open {
+			t.Errorf("%v before its time", c.State())
+		}
+		k.advance(tick)
+		if reason, err := c.Cause(); reason != engine.ReasonHandshakeTimeout || !errors.Is(err, os.ErrDeadlineExceeded) || c.State() != engine.Released {
+			t.Errorf("%v for %v: %v", c.State(), reason, err)
+		}
+	})
+	env = &engine.Env{Sessions: &sessions{}, Category: engine.CategoryUnix, Timeouts: engine.Timeouts{Handshake: 5 * time.Second}}
+	drive(t, setup{env: env}, func(k *kit) {
+		_, c := k.connectSession()
+		k.advance(time.Hour)
+		if c.State() != engine.Open {
+			t.Errorf("%v when the handshake was over in time", c.State())
+		}
+	})
+}
+
+// A client that doesn't trust us sends an alert, and closes with input unread, which resets
+// the connection: what it has said counts, although a goroutine has to think about it.
+func TestResetInAHandshake(t *testing.T) {
+	ends := map[string]struct {
+		end  func(k *kit, f *sessions, c *engine.Conn)
+		want engine.Reason
+	}{
+		"it's found": {func(_ *kit, f *sessions, _ *engine.Conn) {
+			f.all[0].verdict = errors.New("the peer says no")
+			off(f.all[0].host.Wake)
+		}, engine.ReasonHandshake},
+		"it takes too long": {func(k *kit, _ *sessions, _ *engine.Conn) { k.advance(11 * time.Second) }, engine.ReasonReset},
+		"Abort":             {func(_ *kit, _ *sessions, c *engine.Conn) { c.Abort(nil) }, engine.ReasonReset},
+		"the loop ends":     {func(k *kit, _ *sessions, _ *engine.Conn) { k.stop() }, engine.ReasonReset},
+	}
+	for name, tt := range ends {
+		t.Run(name, func(t *testing.T) {
+			f := &sessions{made: func(s *session) { s.slowly = true }}
+			withSessions(t, false, f, func(k *kit) {
+				s := k.kernel.socket()
+				k.accept(s)
+				c := k.conn(s)
+				s.in, s.broken = []byte("h"), unix.ECONNRESET
+				s.soError = unix.ECONNRESET
+				k.fire(s, reactor.In|reactor.Err|reactor.Hup)
+				if c.State() >= engine.Closed {
+					t.Errorf("%v before it's known what the peer has said", c.State())
+				}
+				tt.end(k, f, c)
+				if !k.poller.ended {
+					k.settle()
+				}
+				if reason, err := c.Cause(); reason != tt.want || c.State() != engine.Released {
+					t.Errorf("%v for %v: %v", c.State(), reason, err)
+				}
+			})
+		})
+	}
 }

@@ -28,7 +28,8 @@ type session struct {
 	hoards   bool   // consumes nothing
 	slowly   bool   // consumes nothing before allowed
 	allowed  bool
-	panics   bool // in Buffered
+	panics   bool  // in Buffered
+	verdict  error // of Open, whatever comes
 }
 
 type sessions struct {
@@ -57,6 +58,9 @@ func (s *session) Start(h engine.SessionHost) error {
 func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 	if s.opened != nil {
 		s.opened()
+	}
+	if s.verdict != nil {
+		return s.verdict
 	}
 	if s.hoards || s.slowly && !s.allowed {
 		return nil
@@ -218,7 +222,7 @@ func TestEndOfASession(t *testing.T) {
 		{"clean", "AB.", false, engine.ReasonNone, []string{"read 2", "client-close"}},
 		{"clean, with FIN", "AB.", true, engine.ReasonNone, []string{"read 2", "client-close"}},
 		{"truncated", "AB", true, engine.ReasonTruncated, []string{
-			"read 2", "may-continue receiving 0: unexpected EOF", "read-error 0: unexpected EOF", "closed truncated",
+			"read 2", "may-continue receiving 0: unexpected EOF", "read-error 0: unexpected EOF", "closed tls_truncated",
 		}},
 		{"broken", "A#", false, engine.ReasonSession, nil},
 	}
@@ -258,10 +262,10 @@ func TestHandshakeThatFails(t *testing.T) {
 		fin    bool
 		reason engine.Reason
 	}{
-		{"no session", &sessions{err: broken}, "", false, engine.ReasonSession},
-		{"no start", &sessions{made: func(s *session) { s.startErr = broken }}, "", false, engine.ReasonSession},
-		{"garbage", &sessions{}, "GET /", false, engine.ReasonSession},
-		{"end", &sessions{}, "", true, engine.ReasonTruncated},
+		{"no session", &sessions{err: broken}, "", false, engine.ReasonHandshake},
+		{"no start", &sessions{made: func(s *session) { s.startErr = broken }}, "", false, engine.ReasonHandshake},
+		{"garbage", &sessions{}, "GET /", false, engine.ReasonHandshake},
+		{"end", &sessions{}, "", true, engine.ReasonHandshake},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -272,6 +276,10 @@ func TestHandshakeThatFails(t *testing.T) {
 				s.in, s.fin = []byte(tt.in), tt.fin
 				if c.State() != engine.Released {
 					k.fire(s, reactor.In)
+				}
+				if c.State() != engine.Released { // it's telling the peer why
+					s.fin = true
+					k.fire(s, reactor.In|reactor.RdHup)
 				}
 				k.user.want(c, "created", "failed "+tt.reason.String(), "released")
 				if reason, _ := c.Cause(); reason != tt.reason {
@@ -357,7 +365,7 @@ func TestSessionThatCannotSeal(t *testing.T) {
 		f.all[0].sealErr = errors.New("out of keys")
 		must(t, c.Send([]byte("x")))
 		k.settle()
-		k.user.want(c, "may-continue sending 0: out of keys", "write-error 0: out of keys", "closed session")
+		k.user.want(c, "may-continue sending 0: out of keys", "write-error 0: out of keys", "closed tls_alert")
 	})
 	f = &sessions{}
 	withSessions(t, true, f, func(k *kit) {

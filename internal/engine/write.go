@@ -89,8 +89,6 @@ func (c *Conn) mayWriteLocked(n, entries int) error {
 	switch {
 	case c.unbornLocked():
 		return ErrMode
-	case c.shard.env.Sessions != nil && (c.ext == nil || c.ext.session == nil) && !c.flags.has(established):
-		return ErrMode // the session that it would have to pass isn't there yet
 	case c.flags.has(finWanted) && c.state == Open && c.reason.clean():
 		return ErrWriteClosed
 	}
@@ -226,7 +224,7 @@ func (c *Conn) hasOutputLocked() bool {
 // before a session is ready waits for that.
 func (c *Conn) canFlushLocked() bool {
 	if x := c.ext; x != nil && x.session != nil {
-		return x.session.hasOutput() || x.session.ready && c.out.Segments() > 0
+		return x.session.hasOutput() || x.session.ready && !x.session.lastWords && c.out.Segments() > 0
 	}
 	return c.hasOutputLocked()
 }

@@ -84,7 +84,7 @@ func checkReached(t *testing.T) {
 		"OnMaximumConnections ", "OnMaximumConnections l", "refused: rate", "refused: per_address",
 	}
 	for r := conn.ReasonLocalShutdown; int(r) < engine.Reasons; r++ {
-		if r != conn.ReasonSession && r != conn.ReasonTruncated && r != conn.ReasonRejected {
+		if r != conn.ReasonSession && r != conn.ReasonTruncated && r != conn.ReasonHandshake && r != conn.ReasonHandshakeTimeout && r != conn.ReasonRejected {
 			want = append(want, r.String())
 		}
 	}

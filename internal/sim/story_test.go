@@ -130,6 +130,12 @@ var unreached = map[string]string{
 	"embedsBaseCallback":         "it's never called",
 	"OnPreOutgoingConnect":       "stories are about connections that come in; the seeds have those that go out",
 	"OnOutgoingConnectionFailed": "the same",
+
+	"OnNegotiationComplete":         "there's no TLS in the simulated machine yet",
+	"OnSecureConnectionEstablished": "the same",
+	"OnFatalError":                  "the same",
+	"OnRemoteFatalError":            "the same",
+	"OnSecureSocketReleased":        "the same",
 }
 
 // Each of the server's callbacks comes in a story.
