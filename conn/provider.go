@@ -53,7 +53,10 @@ type kind interface {
 type tcp struct{}
 
 // NewSocket implements Provider.
-func (k tcp) NewSocket(c SocketConfig) (Socket, error) { return newSocket(k, c) }
+func (k tcp) NewSocket(c SocketConfig) (Socket, error) { return newPlainSocket(k, c) }
+
+// NewSecureSocket is for package secure, whose provider's NewSocket it is.
+func (k tcp) NewSecureSocket(c SocketConfig) (Socket, error) { return newSocket(k, c) }
 
 func (tcp) category() engine.Category { return engine.CategoryTCP }
 
@@ -95,7 +98,10 @@ func checkFamily(ip netip.Addr, ipv6 bool) error {
 type local struct{}
 
 // NewSocket implements Provider.
-func (k local) NewSocket(c SocketConfig) (Socket, error) { return newSocket(k, c) }
+func (k local) NewSocket(c SocketConfig) (Socket, error) { return newPlainSocket(k, c) }
+
+// NewSecureSocket is for package secure, whose provider's NewSocket it is.
+func (k local) NewSecureSocket(c SocketConfig) (Socket, error) { return newSocket(k, c) }
 
 func (local) category() engine.Category { return engine.CategoryUnix }
 
@@ -127,14 +133,19 @@ var (
 	errSessions = fmt.Errorf("%w: SocketConfig.Sessions is for providers of secure sockets", ErrMode)
 )
 
+func newPlainSocket(k kind, c SocketConfig) (Socket, error) {
+	if c.Sessions != nil {
+		return nil, errSessions
+	}
+	return newSocket(k, c)
+}
+
 func newSocket(k kind, c SocketConfig) (Socket, error) {
 	switch {
 	case c.Mux == nil:
 		return nil, errNoMux
 	case c.User == nil:
 		return nil, errNoUser
-	case c.Sessions != nil:
-		return nil, errSessions
 	}
 	mux := (*engine.Mux)(c.Mux)
 	if c.Logger == nil {
@@ -148,7 +159,7 @@ func newSocket(k kind, c SocketConfig) (Socket, error) {
 	s := &socket{
 		kind: k, id: id, ipv6: c.IPv6, mode: c.Mode, r: loops[id%uint64(len(loops))],
 		env: mux.ShareEnv(engine.EnvKey{
-			Consumer: view{}, Memory: view{}, Allocator: c.Allocator, Logger: c.Logger, Category: k.category(),
+			Consumer: view{}, Memory: view{}, Allocator: c.Allocator, Logger: c.Logger, Category: k.category(), Sessions: c.Sessions,
 			Flow: c.Flow, Timeouts: c.Timeouts, Muted: c.Mute,
 		}),
 	}

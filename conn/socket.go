@@ -102,7 +102,7 @@ const (
 	roleClient         // by Connect, or accepted
 	roleBound          // by Bind
 	roleListening      // by Listen
-	roleClosed         // ended, and it wasn't a client
+	roleClosed         // ended, and it wasn't a client, or was upgraded
 )
 
 func (r role) String() string {
@@ -131,7 +131,7 @@ func (s *socket) becomeLocked(r role) {
 	case roleListening:
 		legal = s.role == roleBound
 	case roleClosed:
-		legal = s.role == roleNone || s.role == roleBound || s.role == roleListening
+		legal = s.role != roleClosed
 	case roleNone:
 	}
 	if !legal {
@@ -322,6 +322,42 @@ func (s *socket) log(level slog.Level, what string, args ...any) {
 }
 
 func (s *socket) String() string { return fmt.Sprintf("socket %d", s.id) }
+
+// acceptsProtocol asks the user about the protocol that was negotiated, if one was; without
+// him the connection ends.
+func (s *socket) acceptsProtocol(c *engine.Conn) bool {
+	n, is := c.Session().(interface{ SelectedProtocol() string })
+	if !is || n.SelectedProtocol() == "" || s.called().SocketAcceptSelectedALPNProtocol(s, n.SelectedProtocol()) {
+		return true
+	}
+	_ = c.Shutdown()
+	return false
+}
+
+// UpgradeTo is for package secure, whose Upgrade it is: the socket becomes another one, with a
+// session, a user of its own, and the reference that this one's caller had.
+func (s *socket) UpgradeTo(c SocketConfig, u engine.Upgrade) (Socket, error) {
+	if c.User == nil {
+		return nil, errNoUser
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	connection, err := s.clientLocked()
+	if err != nil {
+		return nil, err
+	}
+	n := &socket{kind: s.kind, id: s.id, ipv6: s.ipv6, env: s.env, r: s.r, role: roleClient, connected: true}
+	n.refs.Store(1)
+	n.user.Store(&c.User)
+	n.c.Store(connection)
+	u.Owner = n
+	if err := connection.Upgrade(u); err != nil {
+		return nil, err
+	}
+	s.becomeLocked(roleClosed)
+	s.c.Store(nil) // the reference is the other's
+	return n, nil
+}
 
 // called is whom to call back.
 func (s *socket) called() User { return *s.user.Load() }

@@ -70,4 +70,5 @@ type LogCategories = engine.Categories
 const (
 	LogTCP  LogCategories = 1 << engine.CategoryTCP
 	LogUnix LogCategories = 1 << engine.CategoryUnix
+	LogTLS  LogCategories = 1 << engine.CategoryTLS
 )

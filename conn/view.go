@@ -25,6 +25,9 @@ func (view) Created(c *engine.Conn, _ int) {
 
 func (view) Established(c *engine.Conn) {
 	s := socketOf(c)
+	if !s.acceptsProtocol(c) {
+		return
+	}
 	if c.Inbound() {
 		s.called().SocketAcceptComplete(s)
 		return
@@ -38,6 +41,13 @@ func (view) Established(c *engine.Conn) {
 		return
 	}
 	s.called().SocketConnectComplete(s)
+}
+
+func (view) Upgraded(c *engine.Conn) {
+	s := socketOf(c)
+	if s.acceptsProtocol(c) {
+		s.called().SocketUpgradeToTLSComplete(s)
+	}
 }
 
 func (view) Written(c *engine.Conn, _ *buffers.Buffer) {
@@ -58,7 +68,7 @@ func (view) Closed(c *engine.Conn, r Reason, established bool) {
 	s.mu.Unlock()
 	reason := r.Shutdown()
 	switch {
-	case !established && c.Inbound():
+	case !established && c.Inbound() && reason != ShutdownTLSHandshakeFailed:
 		reason = ShutdownAcceptFailed
 	case r == ReasonLinger && !own: // a time-out began the end
 		reason = ShutdownLost

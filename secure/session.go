@@ -228,6 +228,15 @@ func (s *session) fail(err error, reply *buffers.Chain) error {
 // Ready implements conn.Session.
 func (s *session) Ready() bool { return s.state.Load() != nil }
 
+// SelectedProtocol is what ALPN has come to, for the ISocket view; "" before the handshake is
+// over, and without.
+func (s *session) SelectedProtocol() string {
+	if state := s.state.Load(); state != nil {
+		return state.NegotiatedProtocol
+	}
+	return ""
+}
+
 // gathered is where small writes come together to one record.
 var gathered = sync.Pool{New: func() any { return new([maxPlaintext]byte) }}
 

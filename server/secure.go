@@ -52,6 +52,9 @@ func (e *endpoint) negotiated(c *conn.Stream) {
 	e.cb.OnSecureConnectionEstablished(c, c.RemoteAddr())
 }
 
+// Upgraded implements engine.Consumer.
+func (e *endpoint) Upgraded(c *engine.Conn) { e.negotiated((*conn.Stream)(c)) }
+
 // insecure tells of a failure of TLS, if that was the connection's end.
 func (e *endpoint) insecure(c *conn.Stream, r conn.Reason, established bool) {
 	secured := r == conn.ReasonHandshake || r == conn.ReasonHandshakeTimeout || r == conn.ReasonSession

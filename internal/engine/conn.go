@@ -76,6 +76,7 @@ type ext struct {
 	armed    []*Timer // in the wheel
 	session  *sessionState
 	past     Session // what session was
+	upgrade  *upgrade
 	dial     *dial
 	deadline deadlines
 	gate     *gate // of those whose reads wait for our output
@@ -281,6 +282,9 @@ func (c *Conn) log(level slog.Level, message string, attrs func() []any) {
 		return
 	}
 	category := c.category()
+	if c.Session() != nil {
+		category = CategoryTLS
+	}
 	if c.shard.env.Muted.has(category) {
 		return
 	}

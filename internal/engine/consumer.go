@@ -21,6 +21,8 @@ type Consumer interface {
 	ConnectFailed(c *Conn, at Addr, err error)
 	// Established: reads and writes may begin.
 	Established(c *Conn)
+	// Upgraded: the session of an Upgrade is ready.
+	Upgraded(c *Conn)
 	// Read completes a read.
 	Read(c *Conn, b *buffers.Buffer)
 	// OutOfBand brings the out-of-band byte.
@@ -30,7 +32,8 @@ type Consumer interface {
 	// MayContinue is asked before ReadError and WriteError of the entry that failed.
 	// True is honoured only for io.ErrUnexpectedEOF; the error isn't reported then.
 	MayContinue(c *Conn, b *buffers.Buffer, err error, dir Direction) bool
-	// ReadError answers a read that failed; b has what had come, and is never nil.
+	// ReadError answers a read that failed; b has what had come, and is never nil. After
+	// ErrCanceled, for an Upgrade, the connection goes on.
 	ReadError(c *Conn, b *buffers.Buffer, err error)
 	// WriteError answers a write that wasn't (wholly) sent.
 	WriteError(c *Conn, b *buffers.Buffer, err error)
@@ -65,6 +68,7 @@ type Category uint8
 const (
 	CategoryTCP Category = iota
 	CategoryUnix
+	CategoryTLS // either, with a session
 )
 
 func (k Category) String() string {
@@ -73,6 +77,8 @@ func (k Category) String() string {
 		return "tcp"
 	case CategoryUnix:
 		return "unix"
+	case CategoryTLS:
+		return "tls"
 	default:
 		return "unknown"
 	}

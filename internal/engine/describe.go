@@ -52,7 +52,7 @@ func (f flags) String() string {
 }
 
 var workNames = [...]string{
-	"nothing", "open", "connect", "ask for the error", "posts", "out-of-band byte", "tell of a write", "session",
+	"nothing", "open", "connect", "ask for the error", "posts", "out-of-band byte", "tell of a write", "upgrade", "tell of an upgrade", "session",
 	"establish", "flush", "read", "tell of a canceled read", "expire a read", "cut a read", "tell of the end", "probe", "discard", "send the end",
 	"tell that it's blocked", "tell that it's ready", "ungate", "unhold", "arm", "timers", "shut down", "close",
 	"tell of the close", "release",

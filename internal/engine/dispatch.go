@@ -18,6 +18,8 @@ const (
 	doPosts          // run what was posted
 	doOOB            // fetch the out-of-band byte
 	doWritten        // tell of a completed write
+	doUpgrade        // begin the session that an open connection is to get
+	doUpgraded       // tell that it's ready
 	doSession        // let the session have what there is
 	doEstablish      // the session's handshake is over
 	doFlush          // send
@@ -244,6 +246,9 @@ func (c *Conn) nextLocked() work {
 		return doOOB // before a read passes the mark, and the kernel drops it
 	}
 	mayRead := c.canReadLocked()
+	if x != nil && x.session != nil && x.session.upgrade {
+		mayRead = false // first it's told that what's read is the session's
+	}
 	if f.has(hearFirst) && c.state == Open {
 		if mayRead {
 			return doRead
@@ -323,8 +328,10 @@ func (c *Conn) nextOfFailureLocked() work {
 // nextOfInputLocked is the part of nextLocked about the end of the input.
 func (c *Conn) nextOfInputLocked() work {
 	f := c.flags
-	session := c.ext != nil && c.ext.session != nil
+	session := c.ext != nil && (c.ext.session != nil || c.ext.upgrade != nil)
 	switch {
+	case c.upgradingLocked() || c.handshakingLocked():
+		return nothing // the session finds it
 	case f.has(eof|established) && !f.has(eofTold) && !c.hasUnreadLocked():
 		if c.partial != nil && c.partial.Len() > 0 {
 			return doCut
@@ -356,9 +363,15 @@ func (c *Conn) nextOfExtLocked() work {
 		if c.sessionHasWorkLocked() {
 			return doSession
 		}
-		if s.ready && !c.flags.has(established) {
+		switch {
+		case s.ready && !c.flags.has(established):
 			return doEstablish
+		case s.ready && s.upgrade:
+			return doUpgraded
 		}
+	}
+	if x.upgrade != nil && x.upgrade.ahead == 0 && len(x.urgent) == 0 && c.state == Open {
+		return doUpgrade
 	}
 	return nothing
 }
@@ -387,7 +400,7 @@ func (c *Conn) nextOfEndLocked() work {
 // unwantedLocked is the seed's rule: nobody refers to the connection and nothing is
 // pending on it. (Output and completions were ruled out before.)
 func (c *Conn) unwantedLocked() bool {
-	if c.refs.Load() != 0 || c.read.kind != readNone {
+	if c.refs.Load() != 0 || c.read.kind != readNone || c.upgradingLocked() || c.handshakingLocked() {
 		return false
 	}
 	return !c.hasPostsLocked() && (c.ext == nil || c.ext.gate == nil || c.ext.gate.readers.Load() == 0)
@@ -413,6 +426,10 @@ func (c *Conn) do(w work, t *turn) {
 		c.receiveOOBLocked()
 	case doWritten:
 		c.tellWrittenLocked()
+	case doUpgrade:
+		c.upgradeLocked()
+	case doUpgraded:
+		c.upgradedLocked()
 	case doSession:
 		c.runSessionLocked(t)
 	case doEstablish:

@@ -18,6 +18,7 @@ type nobody struct{}
 
 func (nobody) Created(*engine.Conn, int)               {}
 func (nobody) Established(*engine.Conn)                {}
+func (nobody) Upgraded(*engine.Conn)                   {}
 func (nobody) Read(*engine.Conn, *buffers.Buffer)      {}
 func (nobody) OutOfBand(*engine.Conn, *buffers.Buffer) {}
 func (nobody) ClientClose(*engine.Conn)                {}

@@ -36,7 +36,11 @@ func (c *Conn) openedLocked() {
 		c.startIdleLocked()
 	}
 	if from := c.sessionsLocked(); from != nil {
-		c.startSessionLocked(from)
+		role, name := Server, ""
+		if c.ext != nil && c.ext.dial != nil {
+			role, name = Client, c.ext.dial.ServerName
+		}
+		c.startSessionLocked(from, role, name)
 		return
 	}
 	c.establishLocked()

@@ -105,7 +105,7 @@ func (c *Conn) dropReadsLocked() {
 	c.read = readOp{}
 	c.flags.clear(readTimed)
 	if c.ext != nil {
-		c.ext.reads = nil
+		c.ext.reads, c.ext.canceled = nil, nil
 		c.ext.deadline.readOver = false
 	}
 	if c.partial != nil {
@@ -128,7 +128,7 @@ func (c *Conn) canReadLocked() bool {
 		}
 	case readChunk:
 	}
-	if c.state != Open || !c.flags.has(established) {
+	if c.state != Open || !c.flags.has(established) || c.upgradingLocked() {
 		return false
 	}
 	if x := c.ext; x != nil && (x.session != nil || len(x.carry) > 0) {

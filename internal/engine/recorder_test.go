@@ -37,6 +37,7 @@ type recorder struct {
 	reset       func(*engine.Conn)
 	closed      func(*engine.Conn)
 	released    func(*engine.Conn)
+	upgraded    func(*engine.Conn)
 	connecting  func(*engine.Conn)
 	received    func(*engine.Conn, []byte, int)
 }
@@ -85,6 +86,11 @@ func (u *recorder) Created(c *engine.Conn, fd int) {
 func (u *recorder) Established(c *engine.Conn) {
 	defer u.enter(c, "established")()
 	call(u.established, c)
+}
+
+func (u *recorder) Upgraded(c *engine.Conn) {
+	defer u.enter(c, "upgraded")()
+	call(u.upgraded, c)
 }
 
 func (u *recorder) Read(c *engine.Conn, b *buffers.Buffer) {

@@ -56,6 +56,11 @@ func (c *Conn) cancelReadsLocked() {
 		x.carry = slices.Concat(c.read.memory()[:x.have], x.carry)
 		x.have = 0
 	}
+	if b := c.partial; b != nil {
+		c.partial = nil
+		x.carry = slices.Concat(b.Bytes(), x.carry)
+		b.Release()
+	}
 	for c.read.kind != readNone {
 		x.canceled = append(x.canceled, c.read)
 		c.answeredLocked()
@@ -66,14 +71,24 @@ func (c *Conn) cancelReadsLocked() {
 // tellCanceledLocked tells of one canceled read.
 func (c *Conn) tellCanceledLocked() {
 	x := c.ext
-	p := x.canceled[0].memory()
+	read := x.canceled[0]
 	x.canceled = x.canceled[1:]
 	if len(x.canceled) == 0 {
 		x.canceled = nil
 	}
+	s := c.shard
+	if s.env.Memory != nil {
+		c.leave()
+		s.env.Memory.Canceled(c, read.memory())
+		c.enter()
+		return
+	}
+	b := s.cache.Get(0)
+	s.handOut(b)
 	c.leave()
-	c.shard.env.Memory.Canceled(c, p)
+	s.env.Consumer.ReadError(c, b, ErrCanceled)
 	c.enter()
+	s.takeBack()
 }
 
 func (c *Conn) serveMemoryLocked(t *turn) {

@@ -84,6 +84,7 @@ type sessionState struct {
 	woken  bool
 
 	since     time.Duration // when the handshake began
+	upgrade   bool          // the consumer is to be told when it's ready
 	lastWords bool          // the end is decided, and what the session has to say to that is being sent
 }
 
@@ -119,11 +120,7 @@ func (c *Conn) Session() Session {
 	}
 }
 
-func (c *Conn) startSessionLocked(from SessionFactory) {
-	role, name := Server, ""
-	if c.ext != nil && c.ext.dial != nil {
-		role, name = Client, c.ext.dial.ServerName
-	}
+func (c *Conn) startSessionLocked(from SessionFactory, role Role, name string) {
 	c.leave()
 	s, err := from.NewSession(role, name)
 	c.enter()

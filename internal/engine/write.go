@@ -130,7 +130,7 @@ func (c *Conn) tagLocked(k *buffers.Cache) bool { return k != nil && c.flags.has
 // mayDirectLocked: outside a dispatch, with nothing queued, the caller sends himself.
 func (c *Conn) mayDirectLocked() bool {
 	return c.flags&(dispatching|writable|established) == writable|established &&
-		c.out.Segments() == 0 && (c.ext == nil || c.ext.session == nil && len(c.ext.urgent) == 0)
+		c.out.Segments() == 0 && !c.upgradingLocked() && (c.ext == nil || c.ext.session == nil && len(c.ext.urgent) == 0)
 }
 
 // appendLocked queues b. While output is blocked, what would keep a mostly empty block
@@ -198,7 +198,7 @@ func (c *Conn) sentOffLoopLocked(n int) {
 // note of, and unlocks.
 func (c *Conn) queuedLocked(k *buffers.Cache) {
 	if c.flags.has(dispatching) && k != nil {
-		for c.out.Len() > inlineFlush && c.flags.has(writable|established) && c.reason.clean() {
+		for c.out.Len() > inlineFlush && c.flags.has(writable|established) && c.reason.clean() && c.canFlushLocked() {
 			c.flushLocked(&c.shard.turn)
 		}
 	}
@@ -213,6 +213,9 @@ func (c *Conn) queuedLocked(k *buffers.Cache) {
 
 // hasOutputLocked reports whether anything is left to send.
 func (c *Conn) hasOutputLocked() bool {
+	if c.upgradingLocked() && c.state != Open {
+		return c.ext.upgrade.ahead > 0 // the rest was for a session that there won't be
+	}
 	if c.out.Segments() > 0 {
 		return true
 	}
@@ -223,6 +226,9 @@ func (c *Conn) hasOutputLocked() bool {
 // canFlushLocked reports whether a flush would have something to send: what's written
 // before a session is ready waits for that.
 func (c *Conn) canFlushLocked() bool {
+	if c.upgradingLocked() {
+		return c.ext.upgrade.ahead > 0
+	}
 	if x := c.ext; x != nil && x.session != nil {
 		return x.session.hasOutput() || x.session.ready && !x.session.lastWords && c.out.Segments() > 0
 	}
@@ -242,6 +248,9 @@ func (c *Conn) flushLocked(t *turn) {
 			return
 		}
 		limit = min(limit, ahead)
+	}
+	if c.upgradingLocked() {
+		limit = min(limit, c.ext.upgrade.ahead)
 	}
 	n, ok := c.sendChainLocked(&c.out, limit)
 	if !ok {
@@ -290,9 +299,12 @@ func (c *Conn) consumeLocked(k *buffers.Cache, n int) {
 	} else {
 		c.out.Consume(k, n)
 	}
-	if c.ext != nil {
-		for i := range c.ext.urgent {
-			c.ext.urgent[i].ahead -= n
+	if x := c.ext; x != nil {
+		for i := range x.urgent {
+			x.urgent[i].ahead -= n
+		}
+		if x.upgrade != nil {
+			x.upgrade.ahead -= n
 		}
 	}
 	c.progressLocked(n)

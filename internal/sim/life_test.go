@@ -605,7 +605,7 @@ func (l *life) checkProgress(when string) {
 			fail("the peer's end isn't told of")
 		case level.End && level.Unread == 0 && !l.eof && l.outstanding() == 0:
 			fail("the peer's end isn't told of")
-		case len(l.stash) > 0 && pending == 0:
+		case len(l.stash) > 0 && pending == 0 && !memory: // an out-of-band byte may be waiting for some
 			fail("a write was refused, and nobody has said that there's room")
 		case l.unwanted() && pending == 0 && level.Room >= level.Edge && !memory: // an out-of-band byte may be waiting
 			fail("nobody wants it, and it doesn't end")

@@ -1,0 +1,70 @@
+package engine
+
+// Upgrade is a session that an open connection is to get (STARTTLS).
+type Upgrade struct {
+	Sessions   SessionFactory
+	Role       Role
+	ServerName string
+	Prefix     []byte // what was received already, and is the session's
+	Owner      any    // the connection's from then on; nil: as it was
+}
+
+// upgrade is an Upgrade that waits for the output before it.
+type upgrade struct {
+	Upgrade
+	ahead int // bytes of it
+}
+
+// Upgrade has the connection's bytes pass a session from now on. What was written before goes
+// out as it is; what's written after it is the session's, once that's ready. Reads that are
+// pending are canceled; what they had got so far, and what comes now, is the session's. The
+// consumer's Upgraded follows, or the end. ErrMode: it isn't open, has or gets a session
+// already, or one of its halves is closed.
+func (c *Conn) Upgrade(u Upgrade) error {
+	c.mu.Lock()
+	err := c.usableLocked()
+	x := c.extLocked()
+	switch {
+	case err != nil:
+	case c.state != Open || !c.flags.has(established) || x.session != nil || x.upgrade != nil ||
+		c.flags.hasAny(eof|finWanted):
+		err = ErrMode
+	default:
+		x.upgrade = &upgrade{u, c.out.Len()}
+		c.cancelReadsLocked()
+	}
+	c.finish()
+	return err
+}
+
+// upgradingLocked: a session was asked for, and isn't there yet.
+func (c *Conn) upgradingLocked() bool { return c.ext != nil && c.ext.upgrade != nil }
+
+// upgradeLocked begins the session.
+func (c *Conn) upgradeLocked() {
+	x := c.ext
+	u := x.upgrade
+	x.upgrade = nil
+	if u.Owner != nil {
+		x.owner = u.Owner
+	}
+	early := append(u.Prefix, x.carry...)
+	x.carry = nil
+	c.startSessionLocked(u.Sessions, u.Role, u.ServerName)
+	if s := x.session; s != nil {
+		s.upgrade = true
+		s.in.AppendCopy(c.shard.cache, nil, early, false, false)
+		if c.flags.has(eof) { // the socket's, and not yet the session's
+			c.flags.clear(eof)
+			s.fin = true
+		}
+	}
+}
+
+// upgradedLocked tells that the session is ready.
+func (c *Conn) upgradedLocked() {
+	c.ext.session.upgrade = false
+	c.leave()
+	c.shard.env.Consumer.Upgraded(c)
+	c.enter()
+}
