@@ -4,10 +4,10 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/internal/lock"
 )
 
 var (
@@ -43,7 +43,7 @@ type transport struct {
 	slot bool // the handshake's goroutine has one of the gate's: its own
 
 	// Guarded by mu, until handover.
-	mu      sync.Mutex
+	mu      lock.Mutex
 	in      []byte // received, for the handshake; what's left belongs before src
 	out     buffers.Chain
 	fin     bool  // nothing follows

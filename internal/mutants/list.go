@@ -352,4 +352,61 @@ var mutants = []mutant{
 	c.leave()
 `,
 	},
+	{
+		"give crypto/tls more than a record", "secure/transport.go",
+		`		if t.body == 0 {
+			t.have = 0
+			return n
+		}`,
+		`		if t.body == 0 {
+			t.have = 0
+		}`,
+	},
+	{
+		"forget what the handshake has left of the input", "secure/transport.go",
+		`	if len(t.in) > 0 {
+		n := copy(p, t.in)`,
+		`	if len(t.in) > 0 && !t.handed {
+		n := copy(p, t.in)`,
+	},
+	{
+		"forget to wake the loop when the handshake is over", "secure/session.go",
+		`	s.t.mu.Unlock()
+	s.host.Wake()`,
+		`	s.t.mu.Unlock()`,
+	},
+	{
+		"take a cut stream for a clean end", "secure/session.go",
+		`			return io.ErrUnexpectedEOF
+`,
+		`			return io.EOF
+`,
+	},
+	{
+		"seal a byte twice", "secure/session.go",
+		`		src.Consume(nil, len(p))
+	}
+	return nil
+}
+
+func (s *session) sealGathered`,
+		`		src.Consume(nil, max(len(p)-1, 1))
+	}
+	return nil
+}
+
+func (s *session) sealGathered`,
+	},
+	{
+		"send in the clear what was written for an upgrade", "internal/engine/write.go",
+		`		limit = min(limit, c.ext.upgrade.ahead)
+`,
+		`		_ = limit
+`,
+	},
+	{
+		"reset before a session's last words are out", "internal/engine/close.go",
+		`!c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()`,
+		`!c.reason.clean() && c.reason != ReasonLinger`,
+	},
 }

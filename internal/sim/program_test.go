@@ -103,9 +103,13 @@ var (
 	unixAt = sys.Addr{Path: "@sluice"}
 )
 
-// run is the whole life of a program, in one of the two views.
+// run is the whole life of a program: of a server, of one with TLS, or in the ISocket view.
 func run(w *sim.World) {
-	if w.IntN(5) == 0 {
+	switch w.IntN(20) {
+	case 0:
+		runTLS(w)
+		return
+	case 1, 2, 3, 4:
 		runSockets(w)
 		return
 	}

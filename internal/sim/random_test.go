@@ -88,6 +88,9 @@ func checkReached(t *testing.T) {
 			want = append(want, r.String())
 		}
 	}
+	for _, why := range []string{"peer_closed", "reset", "tls_truncated", "tls_handshake", "handshake_timeout"} {
+		want = append(want, "TLS: "+why)
+	}
 	for _, why := range []string{"normal", "by_peer", "lost", "connect_failed", "connect_rejected", "address_invalid", "accept_failed"} {
 		want = append(want, "shutdown "+why)
 	}
