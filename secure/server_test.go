@@ -68,33 +68,6 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-func BenchmarkEcho(b *testing.B) {
-	self, err := secure.SelfSigned(time.Hour, "localhost", "127.0.0.1")
-	must(b, err)
-	x, err := secure.NewContext(secure.Config{Certificates: []secure.Certificate{self}, Logger: slog.New(slog.DiscardHandler)})
-	must(b, err)
-	srv, err := server.New(server.Config{
-		Callback: echo{}, Logger: slog.New(slog.DiscardHandler),
-		Listeners: []server.Listener{{Name: "l", Network: "tcp", Address: "127.0.0.1:0", Sessions: x}},
-	})
-	must(b, err)
-	must(b, srv.Start())
-	defer srv.Shutdown(b.Context())
-	c, err := tls.Dial("tcp", srv.Addrs()["l"][0].String(), &tls.Config{InsecureSkipVerify: true})
-	must(b, err)
-	defer c.Close()
-	p := make([]byte, 64)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Write(p); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, p); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // starttls is a line protocol that can be upgraded.
 type starttls struct {
 	server.BaseCallback
