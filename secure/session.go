@@ -79,7 +79,7 @@ func (s *session) become(p phase) {
 // who only connects costs no goroutine.
 func (s *session) Start(h conn.SessionHost) error {
 	s.host = h
-	s.t = newTransport(h.Allocator(), s.gate, h.Wake, h.LocalAddr(), h.RemoteAddr())
+	s.t = newTransport(h.Allocator(), h.Cache(), s.gate, h.Wake, h.LocalAddr(), h.RemoteAddr())
 	if s.role == conn.Client {
 		s.tc = tls.Client(s.t, s.config)
 		return s.begin()
@@ -177,20 +177,20 @@ func (s *session) shuttle(dst, src, reply *buffers.Chain, fin bool) error {
 
 // decrypt opens the records that there are.
 func (s *session) decrypt(dst, src, reply *buffers.Chain, fin bool) error {
-	t := s.t
+	t, k := s.t, s.host.Cache()
 	t.src, t.dst, t.fin = src, reply, fin
 	defer func() { t.src, t.dst = nil, nil }()
 	for {
 		if t.available() == 0 && !fin {
 			return nil // memory is taken only when there's something
 		}
-		b := t.alloc.Get(min(t.available()+t.held()+1, maxPlaintext))
+		b := k.Get(min(t.available()+t.held()+1, maxPlaintext))
 		n, err := s.tc.Read(b.Reserve(b.Cap()))
 		b.Commit(n)
 		if n > 0 {
-			dst.Append(nil, b, false)
+			dst.Append(k, b, false)
 		}
-		b.Release()
+		k.Release(b)
 		var temporary wouldBlock
 		switch {
 		case err == nil:
@@ -256,7 +256,7 @@ func (s *session) Seal(dst, src *buffers.Chain, limit int) error {
 		if _, err := s.tc.Write(p); err != nil {
 			return newError(err, false)
 		}
-		src.Consume(nil, len(p))
+		src.Consume(s.host.Cache(), len(p))
 	}
 	return nil
 }
@@ -268,7 +268,7 @@ func (s *session) sealGathered(src *buffers.Chain) error {
 	for n < maxPlaintext && src.Len() > 0 {
 		p := src.Front()
 		c := copy(record[n:], p)
-		src.Consume(nil, c)
+		src.Consume(s.host.Cache(), c)
 		n += c
 	}
 	_, err := s.tc.Write(record[:n])

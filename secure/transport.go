@@ -33,6 +33,7 @@ const recordHeader = 5
 type transport struct {
 	// Immutable.
 	alloc         *buffers.Allocator
+	cache         *buffers.Cache // of the loop, and its alone
 	gate          *Gate
 	wake          func() // has the loop call Open
 	local, remote net.Addr
@@ -59,9 +60,9 @@ type transport struct {
 	body   int // bytes of the record that are still to come
 }
 
-func newTransport(alloc *buffers.Allocator, gate *Gate, wake func(), local, remote net.Addr) *transport {
+func newTransport(alloc *buffers.Allocator, cache *buffers.Cache, gate *Gate, wake func(), local, remote net.Addr) *transport {
 	return &transport{
-		alloc: alloc, gate: gate, wake: wake, local: local, remote: remote,
+		alloc: alloc, cache: cache, gate: gate, wake: wake, local: local, remote: remote,
 		arrived: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 }
@@ -152,7 +153,7 @@ func (t *transport) end(err error) {
 // Write implements net.Conn. It never fails: who may write how much was decided before.
 func (t *transport) Write(p []byte) (int, error) {
 	if t.handed {
-		t.dst.AppendCopy(nil, t.alloc, p, false, false)
+		t.dst.AppendCopy(t.cache, nil, p, false, false)
 		return len(p), nil
 	}
 	t.mu.Lock()
@@ -221,7 +222,7 @@ func (t *transport) take(p []byte) int {
 		return 0
 	}
 	n := copy(p, t.src.Front())
-	t.src.Consume(nil, n)
+	t.src.Consume(t.cache, n)
 	return n
 }
 

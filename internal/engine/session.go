@@ -62,6 +62,8 @@ type SessionHost interface {
 	// Spawn runs f on a goroutine of its own.
 	Spawn(f func())
 	Allocator() *buffers.Allocator
+	// Cache is the loop's part of it, for the session's own methods alone.
+	Cache() *buffers.Cache
 	LocalAddr() Addr
 	RemoteAddr() Addr
 }
@@ -72,6 +74,7 @@ type sessionState struct {
 	s      Session
 	in     buffers.Chain // received, not consumed by Open
 	plain  buffers.Chain // opened, not read
+	reply  buffers.Chain // what Open answers, during it
 	wire   buffers.Chain // sealed or answered, not sent
 	kept   buffers.Chain // with Env.Track: what's in Conn.out, for completions
 	sealed buffers.Chain // … what's in wire
@@ -179,10 +182,10 @@ func (c *Conn) runSessionLocked(t *turn) {
 			s.fin = true
 		}
 	}
-	var reply buffers.Chain
+	reply := &s.reply
 	before, input := s.plain.Len(), s.in.Len()
 	err := c.guardSession(func() error {
-		err := s.s.Open(&s.plain, &s.in, &reply, s.fin)
+		err := s.s.Open(&s.plain, &s.in, reply, s.fin)
 		s.ready = s.ready || s.s.Ready()
 		s.more = s.s.Buffered()
 		return err
@@ -365,7 +368,7 @@ func (s *sessionState) end(c *Conn) {
 		s.sealed.MoveAll(&c.out)
 		s.kept.MoveAll(&c.out)
 	}
-	for _, q := range []*buffers.Chain{&s.in, &s.plain, &s.wire, &s.kept, &s.sealed} {
+	for _, q := range []*buffers.Chain{&s.in, &s.plain, &s.reply, &s.wire, &s.kept, &s.sealed} {
 		q.Release(k)
 	}
 	c.ext.past, c.ext.session = s.s, nil
@@ -384,5 +387,6 @@ func (h *sessionHost) Wake() {
 
 func (h *sessionHost) Spawn(f func())                { (*Conn)(h).shard.r.Group().Spawn(f) }
 func (h *sessionHost) Allocator() *buffers.Allocator { return (*Conn)(h).shard.env.Allocator }
+func (h *sessionHost) Cache() *buffers.Cache         { return (*Conn)(h).shard.cache }
 func (h *sessionHost) LocalAddr() Addr               { return (*Conn)(h).LocalAddr() }
 func (h *sessionHost) RemoteAddr() Addr              { return (*Conn)(h).RemoteAddr() }

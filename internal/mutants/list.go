@@ -384,13 +384,13 @@ var mutants = []mutant{
 	},
 	{
 		"seal a byte twice", "secure/session.go",
-		`		src.Consume(nil, len(p))
+		`		src.Consume(s.host.Cache(), len(p))
 	}
 	return nil
 }
 
 func (s *session) sealGathered`,
-		`		src.Consume(nil, max(len(p)-1, 1))
+		`		src.Consume(s.host.Cache(), max(len(p)-1, 1))
 	}
 	return nil
 }
