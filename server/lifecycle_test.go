@@ -293,14 +293,25 @@ func TestServersShareMuxAndAllocator(t *testing.T) {
 	var all []*fixture
 	a := buffers.New(buffers.Config{Debug: true, Leaks: buffers.LeaksAll})
 	loops(t, 2)(&c)
+	var slots conn.Slots
+	number := conn.NewSlot[int](&slots, "number")
 	for i, network := range []string{"tcp", "unix", "tcp"} {
-		all = append(all, start(t, network, recs[i], func(o *server.Config) { o.Mux, o.Allocator = c.Mux, a }))
+		recs[i].do.established = func(c *conn.Stream) {
+			number.Set(c, &i)
+			c.Read()
+		}
+		all = append(all, start(t, network, recs[i], func(o *server.Config) { o.Mux, o.Allocator, o.Slots = c.Mux, a, &slots }))
 	}
 	var peers []*peer
 	for _, f := range all {
 		p := f.dial()
 		p.echo("one of several")
 		peers = append(peers, p)
+	}
+	for i, r := range recs {
+		if got := number.Get(r.next(t, 0).stream); got == nil || *got != i {
+			t.Errorf("the slot of server %d has %v", i, got)
+		}
 	}
 	// The end of one doesn't touch the others.
 	peers[0].Close()
