@@ -2,15 +2,18 @@ package secure
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,56 +24,110 @@ import (
 type Certificate struct {
 	CertFile, KeyFile string
 	Cert, Key         []byte
-	Pair              *tls.Certificate // ready made; nothing else is looked at
-	OCSPStaple        []byte           // shown with it
+	Pair              *tls.Certificate // ready made, instead of the four above
+	OCSPStaple        []byte           // shown with it, until Reload brings another certificate
 }
 
+var (
+	errEncrypted = errors.New("the key is protected by a password, which nobody could type here: decrypt it (openssl pkey -in key.pem -out plain.pem) and protect the file")
+	errNoKey     = errors.New("there's no key: want KeyFile, Key, or the key beside the certificate")
+	errHalf      = errors.New("it ends within a PEM block, or one of its blocks is damaged")
+	errMismatch  = errors.New("the key isn't that of the certificate")
+)
+
+// load reads the certificate with its key. Errors say which, by its files.
 func (c Certificate) load() (*tls.Certificate, error) {
+	pair, err := c.read()
+	if err == nil {
+		err = checkPair(pair)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("secure: %s: %w", c, err)
+	}
+	if c.OCSPStaple != nil {
+		pair.OCSPStaple = c.OCSPStaple
+	}
+	return pair, nil
+}
+
+// String names the certificate by its files.
+func (c Certificate) String() string {
+	switch {
+	case c.CertFile == "" && c.KeyFile == "":
+		return "certificate"
+	case c.KeyFile == "" || c.KeyFile == c.CertFile:
+		return "certificate " + c.CertFile
+	case c.CertFile == "":
+		return "certificate with key " + c.KeyFile
+	default:
+		return "certificate " + c.CertFile + " with key " + c.KeyFile
+	}
+}
+
+func (c Certificate) read() (*tls.Certificate, error) {
 	if c.Pair != nil {
-		return checkLeaf(*c.Pair, c.OCSPStaple)
-	}
-	cert, key, name := c.Cert, c.Key, "the certificate"
-	if c.CertFile != "" {
-		var err error
-		if cert, err = os.ReadFile(c.CertFile); err != nil {
-			return nil, fmt.Errorf("secure: certificate: %w", err)
+		if c.CertFile != "" || c.KeyFile != "" || c.Cert != nil || c.Key != nil {
+			return nil, errors.New("want Pair, or files and bytes, not both")
 		}
-		name = c.CertFile
+		pair := *c.Pair
+		return &pair, nil
 	}
-	if c.KeyFile != "" {
-		var err error
-		if key, err = os.ReadFile(c.KeyFile); err != nil {
-			return nil, fmt.Errorf("secure: key: %w", err)
-		}
+	cert, err := fileOr(c.CertFile, c.Cert, "Cert")
+	if err != nil {
+		return nil, err
 	}
-	if len(key) == 0 {
+	key, err := fileOr(c.KeyFile, c.Key, "Key")
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(cert) == 0 && c.CertFile == "":
+		return nil, errors.New("want CertFile, Cert or Pair")
+	case len(cert) == 0:
+		return nil, errors.New("the file is empty")
+	case len(key) == 0 && c.KeyFile != "":
+		return nil, errors.New("the key's file is empty")
+	case len(key) == 0:
 		key = cert // both may be in one
 	}
-	pair, err := parsePair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("secure: %s: %w", name, err)
-	}
-	return checkLeaf(pair, c.OCSPStaple)
+	return parsePair(cert, key)
 }
 
-// checkLeaf parses the certificate itself, so that it's done once.
-func checkLeaf(pair tls.Certificate, staple []byte) (*tls.Certificate, error) {
+// fileOr is what the file has, or the bytes if there's no file.
+func fileOr(file string, p []byte, field string) ([]byte, error) {
+	switch {
+	case file == "":
+		return p, nil
+	case p != nil:
+		return nil, fmt.Errorf("want %sFile or %s, not both", field, field)
+	default:
+		return os.ReadFile(file)
+	}
+}
+
+// checkPair parses the certificate itself, so that it's done once, and holds the key
+// against it.
+func checkPair(pair *tls.Certificate) error {
 	if len(pair.Certificate) == 0 {
-		return nil, errors.New("secure: a certificate without its bytes")
+		return errors.New("Pair has no certificate")
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {
-		return nil, fmt.Errorf("secure: %w", err)
+		return err
 	}
 	pair.Leaf = leaf
-	if staple != nil {
-		pair.OCSPStaple = staple
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return fmt.Errorf("a %T is no key that can sign", pair.PrivateKey)
 	}
-	return &pair, nil
+	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
+		return errMismatch
+	}
+	return nil
 }
 
 // parsePair reads certificates and their key, PEM or DER.
-func parsePair(cert, key []byte) (tls.Certificate, error) {
+func parsePair(cert, key []byte) (*tls.Certificate, error) {
 	certPEM, keyPEM := cert, key
 	if !isPEM(cert) {
 		certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
@@ -78,88 +135,62 @@ func parsePair(cert, key []byte) (tls.Certificate, error) {
 	if !isPEM(key) {
 		keyPEM = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
 	}
-	if isEncrypted(keyPEM) {
-		return tls.Certificate{}, errors.New("the key is protected by a password, which nobody could type here: decrypt it (openssl pkey -in key.pem -out plain.pem) and protect the file")
+	certs, err := blocks(certPEM)
+	if err != nil {
+		return nil, err
 	}
-	return tls.X509KeyPair(certPEM, keyPEM)
+	for _, b := range certs { // crypto/tls looks at the first only
+		if b.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(b.Bytes); err != nil {
+			return nil, err
+		}
+	}
+	keys, err := blocks(keyPEM)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(keys, isEncrypted) {
+		return nil, errEncrypted
+	}
+	if !slices.ContainsFunc(keys, func(b *pem.Block) bool { return strings.HasSuffix(b.Type, "PRIVATE KEY") }) {
+		return nil, errNoKey
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	return &pair, err
 }
 
 func isPEM(p []byte) bool { return bytes.Contains(p, []byte("-----BEGIN ")) }
 
-// isEncrypted recognises PKCS#8 with a password, and its predecessor.
-func isEncrypted(keyPEM []byte) bool {
-	for rest := keyPEM; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return false
+// blocks decodes PEM. pem.Decode skips what it can't decode, such as the end of a file that
+// is still being written: a chain would lack a certificate, and nobody knew.
+func blocks(p []byte) (all []*pem.Block, err error) {
+	begun := bytes.Count(p, []byte("-----BEGIN "))
+	for {
+		var b *pem.Block
+		if b, p = pem.Decode(p); b == nil {
+			break
 		}
-		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
-			return true
-		}
+		all = append(all, b)
 	}
+	if len(all) < begun {
+		return nil, errHalf
+	}
+	return all, nil
 }
 
-func (c *certificates) clone() *certificates {
-	next := *c
-	next.names, next.clients = maps.Clone(c.names), maps.Clone(c.clients)
-	return &next
-}
-
-// Reload reads all certificates of the Config again. If one can't be read nothing changes,
-// and the error says which. What SetServerCertificate and SetClientCertificate have set is
-// replaced.
-func (x *Context) Reload() error {
-	next := &certificates{names: map[string]*tls.Certificate{}, clients: map[string]*tls.Certificate{}}
-	for _, c := range x.config.Certificates {
-		pair, err := c.load()
-		if err != nil {
-			return err
-		}
-		if next.fallback == nil {
-			next.fallback = pair
-		}
-		for _, name := range pair.Leaf.DNSNames {
-			if name = strings.ToLower(name); next.names[name] == nil {
-				next.names[name] = pair
-			}
-		}
+// isEncrypted recognises PKCS#8 with a password, also as bare DER, and its predecessor.
+func isEncrypted(b *pem.Block) bool {
+	if b.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(b.Headers["Proc-Type"], "ENCRYPTED") {
+		return true
 	}
-	if x.config.Client != nil {
-		pair, err := x.config.Client.load()
-		if err != nil {
-			return err
-		}
-		next.client = pair
+	var encrypted struct { // EncryptedPrivateKeyInfo, RFC 5958
+		Algorithm pkix.AlgorithmIdentifier
+		Data      []byte
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.certs.Store(next)
-	return nil
-}
-
-// NotAfter is when the first of the server's certificates expires; zero without any.
-func (x *Context) NotAfter() (first time.Time) {
-	all := x.certs.Load()
-	look := func(c *tls.Certificate) {
-		if c != nil && (first.IsZero() || c.Leaf.NotAfter.Before(first)) {
-			first = c.Leaf.NotAfter
-		}
-	}
-	look(all.fallback)
-	for _, c := range all.names {
-		look(c)
-	}
-	return first
-}
-
-// CertificateFingerprint is the SHA-256 of the server's certificate for a host name ("": the
-// fallback), in hexadecimal; "" if there's none (the seeds' GetCertificateFingerprint).
-func (x *Context) CertificateFingerprint(hostName string) string {
-	c, _ := x.serverCertificate(&tls.ClientHelloInfo{ServerName: hostName})
-	if c == nil {
-		return ""
-	}
-	return Fingerprint(c.Leaf)
+	_, err := asn1.Unmarshal(b.Bytes, &encrypted)
+	return err == nil && b.Type == "PRIVATE KEY"
 }
 
 // Fingerprint is the SHA-256 of a certificate, in hexadecimal.
@@ -168,9 +199,11 @@ func Fingerprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// checkDates says whether a certificate is valid at present.
 func checkDates(c *x509.Certificate) error {
 	if now := time.Now(); now.Before(c.NotBefore) || now.After(c.NotAfter) {
-		return x509.CertificateInvalidError{Cert: c, Reason: x509.Expired, Detail: "current time " + now.Format(time.RFC3339)}
+		return x509.CertificateInvalidError{Cert: c, Reason: x509.Expired,
+			Detail: fmt.Sprintf("it's valid from %s to %s", c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339))}
 	}
 	return nil
 }

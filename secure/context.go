@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,14 +17,17 @@ import (
 // Config sets up a Context. The zero value is a client's: it verifies servers against the
 // system's roots. A server needs a certificate, here or by SetServerCertificate.
 type Config struct {
-	Certificates []Certificate // of the server; the first is for clients who ask for a name that none has
-	Client       *Certificate  // of the client, for servers that ask for one
+	// Certificates of the server. A client gets one that has the name it asks for, exactly
+	// or as *.domain, or, if it asks for none, the address that it connected to; else one of
+	// all. Among several it's the first whose key the client can use: ECDSA, then RSA, say.
+	Certificates []Certificate
+	Client       *Certificate // of the client, for servers that ask for one
 
 	Roots      *x509.CertPool     // whom a client trusts; nil: the system's
 	Verify     Verification       // of servers by a client
-	ClientCAs  *x509.CertPool     // whom a server trusts
+	ClientCAs  *x509.CertPool     // whom a server trusts; never the system's
 	ClientAuth tls.ClientAuthType // what a server asks of clients
-	Revoked    *Revocations       // certificates that nobody trusts any more; nil: none
+	Revoked    *Revocations       // certificates that nobody trusts any more, whatever is verified; nil: none
 
 	ALPN         []string // protocols, the preferred first
 	MinVersion   uint16   // tls.VersionTLS12 (0) or tls.VersionTLS13
@@ -39,224 +42,139 @@ type Config struct {
 	Logger *slog.Logger // nil: slog.Default()
 }
 
-// Verification is how much a client demands of a server's certificate.
-type Verification uint8
-
-// The verifications (rSetSocketVerify's two flags).
-const (
-	VerifyAll  Verification = iota // peer and issuer: the name, the dates and who has signed
-	VerifyPeer                     // the name and the dates; anybody may have signed, the server itself, too
-	VerifyNone                     // nothing: whoever is between can read and change all
-)
-
 // Context has what secure connections are made with (the seeds' ISocketContext). It's a
 // conn.SessionFactory. Any goroutine may use and change it; a change is for connections that
 // begin after it.
 type Context struct {
 	// Immutable.
-	config Config
-	base   *tls.Config // what all connections share
-	gate   *Gate
-	log    *slog.Logger
+	config  Config
+	tickets *tls.Config // has the keys of session tickets, for all its copies
+	gate    *Gate
+	log     *slog.Logger
 
-	mu    sync.Mutex // of those who change it
-	certs atomic.Pointer[certificates]
-	alpn  atomic.Pointer[[]string]
+	mu      sync.Mutex // of those who change it
+	sources sources    // guarded by mu
+
+	shared atomic.Pointer[tls.Config] // what all connections have in common
+	certs  atomic.Pointer[certificates]
 }
 
-// certificates are what a Context has at a time; never changed.
-type certificates struct {
-	names    map[string]*tls.Certificate // by host name, or *.domain
-	fallback *tls.Certificate
-	client   *tls.Certificate
-	clients  map[string]*tls.Certificate // by the server's name
-}
+// ErrNoCertificate is NewSession's error for a server that has no certificate at all.
+var ErrNoCertificate = errors.New("secure: a server without a certificate: want Config.Certificates or SetServerCertificate")
 
 // NewContext checks the configuration and loads the certificates.
 func NewContext(c Config) (*Context, error) {
-	x := &Context{config: c, gate: c.Gate, log: c.Logger}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	c.Certificates, c.ALPN = slices.Clone(c.Certificates), slices.Clone(c.ALPN)
+	x := &Context{config: c, gate: c.Gate, log: c.Logger, tickets: &tls.Config{}}
 	if x.log == nil {
 		x.log = slog.Default()
 	}
 	if x.gate == nil {
 		x.gate = NewGate(0, 0)
 	}
-	if err := x.setBase(); err != nil {
-		return nil, err
+	if len(c.TicketKeys) > 0 {
+		x.tickets.SetSessionTicketKeys(c.TicketKeys)
 	}
-	x.alpn.Store(&c.ALPN)
-	if err := x.Reload(); err != nil {
-		return nil, err
+	x.shared.Store(x.base())
+	x.sources = sources{servers: map[string]*source{}, clients: map[string]*source{}}
+	for i, from := range c.Certificates {
+		pair, err := from.load()
+		if err != nil {
+			return nil, fmt.Errorf("Config.Certificates[%d]: %w", i, err)
+		}
+		x.sources.config = append(x.sources.config, &source{from, pair})
 	}
+	if c.Client != nil {
+		pair, err := c.Client.load()
+		if err != nil {
+			return nil, fmt.Errorf("Config.Client: %w", err)
+		}
+		x.sources.clients[""] = &source{*c.Client, pair}
+	}
+	for s := range x.sources.all() {
+		x.note(s.loaded)
+	}
+	x.publishLocked() // nobody else has it
 	if c.KeyLog != nil {
 		x.log.Warn("TLS secrets are being logged: whoever has the log can read every connection")
 	}
 	return x, nil
 }
 
-func (x *Context) setBase() error {
+// base makes what all connections have in common.
+func (x *Context) base() *tls.Config {
 	c := x.config
-	for field, v := range map[string]uint16{"MinVersion": c.MinVersion, "MaxVersion": c.MaxVersion} {
-		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
-			return fmt.Errorf("secure: Config.%s is %#x: want tls.VersionTLS12 or tls.VersionTLS13", field, v)
-		}
-	}
-	if c.MaxVersion != 0 && c.MinVersion > c.MaxVersion {
-		return errors.New("secure: Config.MinVersion is above MaxVersion")
-	}
-	known := map[uint16]bool{}
-	for _, s := range tls.CipherSuites() {
-		known[s.ID] = true
-	}
-	for _, id := range c.CipherSuites {
-		if !known[id] {
-			return fmt.Errorf("secure: Config.CipherSuites has %#04x (%s): want suites of tls.CipherSuites()", id, tls.CipherSuiteName(id))
-		}
-	}
-	if c.Verify > VerifyNone {
-		return fmt.Errorf("secure: Config.Verify is %d: want VerifyAll, VerifyPeer or VerifyNone", c.Verify)
-	}
-	x.base = &tls.Config{
+	return &tls.Config{
 		RootCAs: c.Roots, ClientCAs: c.ClientCAs, ClientAuth: c.ClientAuth,
-		MinVersion: max(c.MinVersion, tls.VersionTLS12), MaxVersion: c.MaxVersion, CipherSuites: c.CipherSuites,
+		MinVersion: max(c.MinVersion, tls.VersionTLS12), MaxVersion: c.MaxVersion, CipherSuites: slices.Clone(c.CipherSuites),
+		NextProtos:             c.ALPN,
 		SessionTicketsDisabled: c.NoTickets, KeyLogWriter: c.KeyLog,
+		// A copy would have keys of its own otherwise, and nobody else's tickets.
+		WrapSession: x.tickets.EncryptTicket, UnwrapSession: x.tickets.DecryptTicket,
 		Renegotiation:               tls.RenegotiateNever,
 		DynamicRecordSizingDisabled: true, // a write goes out in full records
-		GetCertificate:              x.serverCertificate,
-		VerifyConnection:            x.verify,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return x.certs.Load().server(hello), nil // nil: unrecognized_name
+		},
+		VerifyConnection: x.verifyClient,
 	}
-	if !c.NoTickets {
-		x.base.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-		if len(c.TicketKeys) > 0 {
-			x.base.SetSessionTicketKeys(c.TicketKeys)
-		}
-	}
-	return nil
 }
 
 // NewSession implements conn.SessionFactory.
 func (x *Context) NewSession(role conn.Role, serverName string) (conn.Session, error) {
-	config := x.base
-	protocols := *x.alpn.Load()
-	if role == conn.Client || len(protocols) > 0 {
-		config = config.Clone()
-		config.NextProtos = protocols
-	}
-	if role == conn.Client {
+	config, certs := x.shared.Load(), x.certs.Load()
+	switch role {
+	case conn.Server:
+		if len(certs.servers) == 0 {
+			return nil, ErrNoCertificate
+		}
+	case conn.Client:
 		if serverName == "" && x.config.Verify != VerifyNone {
 			return nil, errors.New("secure: no server name: want the name that the server's certificate is for")
 		}
+		config = config.Clone()
 		config.ServerName = serverName
 		config.InsecureSkipVerify = x.config.Verify != VerifyAll
+		config.ClientSessionCache = certs.sessions
+		config.VerifyConnection = func(s tls.ConnectionState) error { return x.verifyServer(s, serverName) }
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return x.clientCertificate(serverName), nil
+			return certs.client(serverName), nil
 		}
 	}
 	return &session{role: role, config: config, gate: x.gate}, nil
 }
 
-// verify is what's demanded beyond crypto/tls's own verification.
-func (x *Context) verify(s tls.ConnectionState) error {
-	if len(s.PeerCertificates) > 0 && x.config.Verify == VerifyPeer && s.ServerName != "" && len(s.VerifiedChains) == 0 {
-		leaf := s.PeerCertificates[0]
-		if err := leaf.VerifyHostname(s.ServerName); err != nil {
-			return err
-		}
-		if err := checkDates(leaf); err != nil {
-			return err
-		}
+// SetALPNProtocols replaces the protocols, the preferred first (the seeds' call); none: the
+// peer's choice isn't asked for.
+func (x *Context) SetALPNProtocols(protocols ...string) error {
+	if err := checkALPN(protocols); err != nil {
+		return fmt.Errorf("secure: SetALPNProtocols: %w", err)
 	}
-	return x.config.Revoked.check(s.VerifiedChains)
-}
-
-// SetALPNProtocols replaces the protocols, the preferred first (the seeds' call).
-func (x *Context) SetALPNProtocols(protocols ...string) {
-	protocols = append([]string(nil), protocols...)
-	x.alpn.Store(&protocols)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	next := x.shared.Load().Clone()
+	next.NextProtos = slices.Clone(protocols)
+	x.shared.Store(next)
+	return nil
 }
 
 // SetSessionTicketKeys replaces the keys of session tickets: the first is for new tickets,
 // all of them open what comes. Processes that share keys resume each other's sessions.
+// Without it, and without Config.TicketKeys, the process makes keys of its own, a new one
+// every day, and forgets them after a week.
 func (x *Context) SetSessionTicketKeys(keys ...[32]byte) error {
-	if len(keys) == 0 {
+	switch {
+	case len(keys) == 0:
 		return errors.New("secure: no ticket keys: want one at least")
+	case x.config.NoTickets:
+		return errors.New("secure: ticket keys with Config.NoTickets")
 	}
-	x.base.SetSessionTicketKeys(keys)
+	if err := checkTicketKeys(keys); err != nil {
+		return fmt.Errorf("secure: SetSessionTicketKeys: %w", err)
+	}
+	x.tickets.SetSessionTicketKeys(keys)
 	return nil
-}
-
-// SetServerCertificate has servers show another certificate (the seeds' call). Without a host
-// name it's for all names that have none of their own; one that begins with *. is for a whole
-// domain.
-func (x *Context) SetServerCertificate(c Certificate, hostName string) error {
-	loaded, err := c.load()
-	if err != nil {
-		return err
-	}
-	x.change(func(all *certificates) {
-		if hostName == "" {
-			all.fallback = loaded
-		} else {
-			all.names[strings.ToLower(hostName)] = loaded
-		}
-	})
-	return nil
-}
-
-// SetClientCertificate has clients show another certificate to servers that ask for one (the
-// seeds' call): to one server, or without a host name to all that have none of their own.
-func (x *Context) SetClientCertificate(c Certificate, hostName string) error {
-	loaded, err := c.load()
-	if err != nil {
-		return err
-	}
-	x.change(func(all *certificates) {
-		if hostName == "" {
-			all.client = loaded
-		} else {
-			all.clients[strings.ToLower(hostName)] = loaded
-		}
-	})
-	return nil
-}
-
-// DisableClientCertificate has clients show none (the seeds' call).
-func (x *Context) DisableClientCertificate() {
-	x.change(func(all *certificates) { all.client, all.clients = nil, map[string]*tls.Certificate{} })
-}
-
-// change publishes a changed copy.
-func (x *Context) change(edit func(*certificates)) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	next := x.certs.Load().clone()
-	edit(next)
-	x.certs.Store(next)
-}
-
-// serverCertificate chooses by the name that the client asks for.
-func (x *Context) serverCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	all := x.certs.Load()
-	name := strings.TrimSuffix(strings.ToLower(hello.ServerName), ".")
-	if c := all.names[name]; c != nil {
-		return c, nil
-	}
-	if _, domain, found := strings.Cut(name, "."); found {
-		if c := all.names["*."+domain]; c != nil {
-			return c, nil
-		}
-	}
-	return all.fallback, nil // nil: unrecognized_name
-}
-
-func (x *Context) clientCertificate(serverName string) *tls.Certificate {
-	all := x.certs.Load()
-	switch c := all.clients[strings.ToLower(serverName)]; {
-	case c != nil:
-		return c
-	case all.client != nil:
-		return all.client
-	default:
-		return &tls.Certificate{} // none
-	}
 }

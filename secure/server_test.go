@@ -16,21 +16,6 @@ import (
 	"github.com/sluice-net/sluice/server"
 )
 
-type echo struct{ server.BaseCallback }
-
-func (echo) OnConnectionEstablished(c *conn.Stream, _ conn.Addr) { _ = c.Read() }
-func (echo) OnReadCompleted(c *conn.Stream, b *buffers.Buffer) {
-	_ = c.Write(b)
-	_ = c.Read()
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestEcho(t *testing.T) {
 	self, err := secure.SelfSigned(time.Hour, "localhost", "127.0.0.1")
 	must(t, err)
