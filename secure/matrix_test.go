@@ -198,12 +198,13 @@ func TestKeyThatTheClientCanUse(t *testing.T) {
 		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: x509.ECDSA,
 		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:   x509.RSA,
 	} {
-		config := trusting(ca, "a.test")
-		config.MaxVersion, config.CipherSuites = tls.VersionTLS12, []uint16{suite}
-		o := dial(at[0], config)
-		must(t, o.err)
-		if got := o.state.PeerCertificates[0].PublicKeyAlgorithm; got != want {
-			t.Errorf("with %s: %v, want %v", tls.CipherSuiteName(suite), got, want)
+		for _, name := range []string{"a.test", "unknown.test", ""} {
+			config := &tls.Config{ServerName: name, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}
+			o := dial(at[0], config)
+			must(t, o.err)
+			if got := o.state.PeerCertificates[0].PublicKeyAlgorithm; got != want {
+				t.Errorf("%q with %s: %v, want %v", name, tls.CipherSuiteName(suite), got, want)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package secure_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -150,6 +151,44 @@ func TestWatch(t *testing.T) {
 	see("half a key again", second, 5)
 	write(t, c.KeyFile, first.keyPEM(t))
 	see("and the other half", first, 5)
+}
+
+// A file may change without another time or size: soon after it has, because times come in
+// steps, or because another is put in its place.
+func TestWatchSameTimeAndSize(t *testing.T) {
+	dir := t.TempDir()
+	c := authority(t, "watch").leaf(t, "ECDSA", "a.test").save(t, dir)
+	good, err := os.ReadFile(c.KeyFile)
+	must(t, err)
+	bad := bytes.Repeat([]byte("x"), len(good))
+	var log book
+	x := newContext(t, secure.Config{Certificates: []secure.Certificate{c}, Logger: log.logger()})
+	tick := secure.Watching(x)
+	see := func(what string, failures, ends int) {
+		t.Helper()
+		tick()
+		if f, e := strings.Count(log.String(), "level=ERROR"), strings.Count(log.String(), "can be read again"); f != failures || e != ends {
+			t.Errorf("%s: %d failures and %d ends of them are logged, want %d and %d:\n%s", what, f, e, failures, ends, log.String())
+		}
+	}
+	now, ago := time.Now(), time.Now().Add(-time.Minute)
+	put := func(p []byte, at time.Time) {
+		must(t, os.WriteFile(c.KeyFile, p, 0o600))
+		must(t, os.Chtimes(c.KeyFile, at, at))
+	}
+	put(good, now)
+	see("a good key", 0, 0)
+	put(bad, now)
+	see("a bad one at the same time", 1, 0)
+	put(good, now)
+	see("the good one again", 1, 1)
+	old(t, c.CertFile, time.Minute)
+	put(good, ago)
+	see("a good one, a minute old", 1, 1)
+	write(t, c.KeyFile+".other", bad)
+	must(t, os.Chtimes(c.KeyFile+".other", ago, ago))
+	must(t, os.Rename(c.KeyFile+".other", c.KeyFile))
+	see("another file in its place", 2, 1)
 }
 
 // Watch looks at each tick, and ends with its context and with its ticks.
