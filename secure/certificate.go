@@ -42,7 +42,7 @@ func (c Certificate) load() (*tls.Certificate, error) {
 		err = checkPair(pair)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("secure: %s: %w", c, err)
+		return nil, fmt.Errorf("%s: %w", c, err)
 	}
 	if c.OCSPStaple != nil {
 		pair.OCSPStaple = c.OCSPStaple

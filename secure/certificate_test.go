@@ -103,15 +103,15 @@ func TestBadCertificates(t *testing.T) {
 		{"garbage", secure.Certificate{Cert: []byte("garbage"), Key: []byte("garbage")}, "x509: malformed certificate"},
 	} {
 		for by, load := range map[string]func() error{
-			"Config.Certificates[0]": func() error {
+			"secure: Config.Certificates[0]: ": func() error {
 				_, err := secure.NewContext(secure.Config{Certificates: []secure.Certificate{tt.c}, Logger: discard})
 				return err
 			},
-			"Config.Client": func() error {
+			"secure: Config.Client: ": func() error {
 				_, err := secure.NewContext(secure.Config{Client: &tt.c, Logger: discard})
 				return err
 			},
-			"secure: ": func() error { return newContext(t, secure.Config{}).SetServerCertificate(tt.c, "") },
+			"secure: certificate": func() error { return newContext(t, secure.Config{}).SetServerCertificate(tt.c, "") },
 		} {
 			err := load()
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), by) {

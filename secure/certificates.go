@@ -2,6 +2,7 @@ package secure
 
 import (
 	"crypto/tls"
+	"fmt"
 	"iter"
 	"maps"
 	"net/netip"
@@ -153,7 +154,7 @@ func (x *Context) DisableClientCertificate() {
 func (x *Context) set(c Certificate, put func(*sources, *source)) error {
 	pair, err := c.load()
 	if err != nil {
-		return err
+		return fmt.Errorf("secure: %w", err)
 	}
 	x.note(pair)
 	x.mu.Lock()

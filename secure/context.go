@@ -83,14 +83,14 @@ func NewContext(c Config) (*Context, error) {
 	for i, from := range c.Certificates {
 		pair, err := from.load()
 		if err != nil {
-			return nil, fmt.Errorf("Config.Certificates[%d]: %w", i, err)
+			return nil, fmt.Errorf("secure: Config.Certificates[%d]: %w", i, err)
 		}
 		x.sources.config = append(x.sources.config, &source{from, pair})
 	}
 	if c.Client != nil {
 		pair, err := c.Client.load()
 		if err != nil {
-			return nil, fmt.Errorf("Config.Client: %w", err)
+			return nil, fmt.Errorf("secure: Config.Client: %w", err)
 		}
 		x.sources.clients[""] = &source{*c.Client, pair}
 	}

@@ -56,7 +56,7 @@ func (s *source) reload() error {
 	}
 	next, err := s.from.load()
 	if err != nil {
-		return err
+		return fmt.Errorf("secure: %w", err)
 	}
 	if slices.EqualFunc(next.Certificate, s.loaded.Certificate, bytes.Equal) {
 		return nil
