@@ -88,7 +88,7 @@ func (l Listener) URL() string {
 func ParseListener(url string) (Listener, error) {
 	network, address, found := strings.Cut(url, "://")
 	if !found {
-		return Listener{}, fmt.Errorf("listener %q: want a URL such as tcp://127.0.0.1:7007 or unix:///run/echod.sock", url)
+		return Listener{}, fmt.Errorf("listener %q: want a URL such as tcp://127.0.0.1:7007, tls://127.0.0.1:7443 or unix:///run/echod.sock", url)
 	}
 	l := Listener{Network: network, Address: address}
 	return l, l.check()

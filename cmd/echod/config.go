@@ -14,15 +14,22 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/sluice-net/sluice/secure"
 	"github.com/sluice-net/sluice/server"
 )
 
 // config is the command line with the environment and the defaults below it. help.go
 // says what its fields mean.
 type config struct {
-	Listen listeners `default:"tcp://127.0.0.1:7007"`
+	Listen listeners `default:"tcp://127.0.0.1:7007,tls://127.0.0.1:7443"`
 	Admin  address   `default:"127.0.0.1:7070"`
 	Pprof  toggle    `default:"false"`
+
+	TLSCert       files
+	TLSKey        files
+	TLSClientCA   file
+	TLSMinVersion tlsVersion `default:"1.2"`
+	ALPN          protocols
 
 	Reactors       count    `default:"0"`
 	MaxConnections count    `default:"0"`
@@ -43,18 +50,24 @@ type config struct {
 // question is a switch that asks something of the configuration, which it's no part of.
 type question bool
 
-// listeners are those of --listen, with the limits that each of them has. All clients of a
-// Unix-domain socket have one address, so there's no limit for each.
-func (c config) listeners() []server.Listener {
+// listeners are those of --listen, with the limits that each of them has, and with TLS where
+// it's wanted. All clients of a Unix-domain socket have one address, so there's no limit for
+// each.
+func (c config) listeners(x *secure.Context) []server.Listener {
 	all := slices.Clone(c.Listen)
 	for i := range all {
 		all[i].AcceptRate = float64(c.AcceptRate)
 		if all[i].Network != "unix" {
 			all[i].MaxPerAddress = int(c.MaxPerAddress)
 		}
+		if isTLS(all[i]) {
+			all[i].TLS = x
+		}
 	}
 	return all
 }
+
+func isTLS(l server.Listener) bool { return l.Network == "tls" }
 
 // errAnswered ends a run that was only asked something.
 var errAnswered = errors.New("answered")
@@ -117,7 +130,7 @@ func (c config) check() error {
 			return fmt.Errorf("--admin: %s is also in --listen: choose another address for one of them", c.Admin)
 		}
 	}
-	return nil
+	return c.checkTLS()
 }
 
 // environment reads ECHOD_… for flags that aren't on the command line. The parser's own
@@ -175,7 +188,7 @@ type listeners []server.Listener
 // Decode implements kong.MapperValue.
 func (l *listeners) Decode(c *kong.DecodeContext) error {
 	var bad error
-	err := decode(c, "a URL such as tcp://127.0.0.1:7007 or unix:///run/echod.sock", func(text string) bool {
+	err := decode(c, "a URL such as tcp://127.0.0.1:7007, tls://127.0.0.1:7443 or unix:///run/echod.sock", func(text string) bool {
 		for url := range strings.SplitSeq(text, ",") {
 			one, err := server.ParseListener(strings.TrimSpace(url))
 			if err != nil {

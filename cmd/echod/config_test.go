@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"reflect"
@@ -15,14 +16,20 @@ import (
 func TestPrecedence(t *testing.T) {
 	t.Parallel()
 	defaults := config{
-		Listen:       listeners{{Network: "tcp", Address: "127.0.0.1:7007"}},
-		Admin:        "127.0.0.1:7070",
-		DrainTimeout: duration(10 * time.Second),
-		LogLevel:     level(slog.LevelInfo),
-		LogFormat:    formatText,
+		Listen:        listeners{{Network: "tcp", Address: "127.0.0.1:7007"}, {Network: "tls", Address: "127.0.0.1:7443"}},
+		Admin:         "127.0.0.1:7070",
+		TLSMinVersion: tls.VersionTLS12,
+		DrainTimeout:  duration(10 * time.Second),
+		LogLevel:      level(slog.LevelInfo),
+		LogFormat:     formatText,
 	}
 	everywhere := map[string]string{
-		"ECHOD_LISTEN":          "tcp4://0.0.0.0:1,unix:///run/e.sock",
+		"ECHOD_LISTEN":          "tcp4://0.0.0.0:1,unix:///run/e.sock,tls://:3",
+		"ECHOD_TLS_CERT":        "a.pem, b.pem",
+		"ECHOD_TLS_KEY":         "a.key,b.key",
+		"ECHOD_TLS_CLIENT_CA":   "ca.pem",
+		"ECHOD_TLS_MIN_VERSION": "1.3",
+		"ECHOD_ALPN":            "x,y",
 		"ECHOD_ADMIN":           ":2",
 		"ECHOD_REACTORS":        "3",
 		"ECHOD_MAX_CONNECTIONS": "4",
@@ -35,7 +42,12 @@ func TestPrecedence(t *testing.T) {
 		"ECHOD_PPROF":           "true",
 	}
 	fromEverywhere := config{
-		Listen:         listeners{{Network: "tcp4", Address: "0.0.0.0:1"}, {Network: "unix", Address: "/run/e.sock"}},
+		Listen:         listeners{{Network: "tcp4", Address: "0.0.0.0:1"}, {Network: "unix", Address: "/run/e.sock"}, {Network: "tls", Address: ":3"}},
+		TLSCert:        files{"a.pem", "b.pem"},
+		TLSKey:         files{"a.key", "b.key"},
+		TLSClientCA:    "ca.pem",
+		TLSMinVersion:  tls.VersionTLS13,
+		ALPN:           protocols{"x", "y"},
 		Admin:          ":2",
 		Reactors:       3,
 		MaxConnections: 4,
@@ -62,13 +74,17 @@ func TestPrecedence(t *testing.T) {
 		{name: "other variables", env: map[string]string{"LISTEN": "x", "ECHOD_HELP": "1", "ECHOD_VERSION": "1", "ECHOD_CHECK_CONFIG": "1", "ECHOD_PRINT_CONFIG": "1"}, want: defaults},
 		{name: "flags over environment", env: everywhere,
 			args: []string{
-				"--listen", "tcp6://[::1]:10", "--admin=:20", "--reactors=30", "--max-connections", "40",
+				"--listen", "tcp6://[::1]:10", "--listen=tls://:30", "--admin=:20", "--reactors=30", "--max-connections", "40",
 				"--max-per-address=401", "--accept-rate", "402",
 				"--idle-timeout=50s", "--drain-timeout", "1m", "--log-level=debug", "--log-format=text",
-				"--pprof=false",
+				"--pprof=false", "--tls-cert=c.pem", "--tls-cert", "d.pem,e.pem", "--tls-key=", "--tls-client-ca=", "--tls-min-version=1.2", "--alpn=z",
 			},
 			want: config{
-				Listen:         listeners{{Network: "tcp6", Address: "[::1]:10"}},
+				Listen:         listeners{{Network: "tcp6", Address: "[::1]:10"}, {Network: "tls", Address: ":30"}},
+				TLSCert:        files{"c.pem", "d.pem", "e.pem"},
+				TLSKey:         files{},
+				TLSMinVersion:  tls.VersionTLS12,
+				ALPN:           protocols{"z"},
 				Admin:          ":20",
 				Reactors:       30,
 				MaxConnections: 40,
@@ -127,11 +143,13 @@ func TestPrecedence(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	const (
-		wantURL   = `want a URL such as tcp://127.0.0.1:7007 or unix:///run/echod.sock`
+		wantURL   = `want a URL such as tcp://127.0.0.1:7007, tls://127.0.0.1:7443 or unix:///run/echod.sock`
 		wantCount = `want a whole number, 0 or more`
 		wantTime  = `want a time such as 500ms, 10s, 1m30s or 0`
 		wantAdmin = `want host:port such as 127.0.0.1:7070, or nothing (--admin=) for none`
 		wantLevel = `want debug, info, warn or error`
+		wantPairs = `want as many, in the same order, or no key if the certificates' files have them`
+		noTLS     = `nothing listens with TLS: add --listen tls://127.0.0.1:7443, say`
 		seeHelp   = ` (echod --help lists the flags)`
 	)
 	_, badPort := server.ParseListener("tcp://:99999") // in whatever words
@@ -166,6 +184,15 @@ func TestUsageErrors(t *testing.T) {
 		{name: "neither on nor off", args: []string{"--pprof=maybe"}, want: `--pprof: "maybe": want true or false`},
 		{name: "a switch, variable", env: map[string]string{"ECHOD_PPROF": "1"}, want: `--pprof: "1": want true or false (in $ECHOD_PPROF)`},
 		{name: "format", env: map[string]string{"ECHOD_LOG_FORMAT": "xml"}, want: `--log-format: "xml": want text or json (in $ECHOD_LOG_FORMAT)`},
+		{name: "a version that's gone", args: []string{"--tls-min-version=1.1"}, want: `--tls-min-version: "1.1": want 1.2 or 1.3`},
+		{name: "a protocol without a name", args: []string{"--alpn=x,,y"}, want: `--alpn: "x,,y": want protocols of 1 to 255 bytes, such as echo/2,echo/1`},
+		{name: "a certificate without a file", args: []string{"--tls-cert"}, want: `--tls-cert: there's no value: want a file, such as cert.pem`},
+		{name: "more keys than certificates", args: []string{"--tls-cert=a.pem", "--tls-key=a.key,b.key"}, want: `--tls-key: 2 keys for 1 certificate: ` + wantPairs},
+		{name: "a key alone", args: []string{"--tls-key=a.key"}, want: `--tls-key: 1 key for 0 certificates: ` + wantPairs},
+		{name: "a certificate for nobody", args: []string{"--listen=tcp://:1", "--tls-cert=a.pem"}, want: `--tls-cert: ` + noTLS},
+		{name: "an authority for nobody", args: []string{"--listen=tcp://:1", "--tls-client-ca=a.pem"}, want: `--tls-client-ca: ` + noTLS},
+		{name: "a version for nobody", args: []string{"--listen=tcp://:1", "--tls-min-version=1.3"}, want: `--tls-min-version: ` + noTLS},
+		{name: "a protocol for nobody", args: []string{"--listen=tcp://:1", "--alpn=x"}, want: `--alpn: ` + noTLS},
 		{name: "a line break in it", args: []string{"--bogus\nflag"}, want: `unknown flag --bogus; flag` + seeHelp},
 	}
 	for _, tt := range tests {

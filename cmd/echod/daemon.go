@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-net/sluice/buffers"
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/metrics"
+	"github.com/sluice-net/sluice/secure"
 	"github.com/sluice-net/sluice/server"
 )
 
@@ -37,6 +38,7 @@ type daemon struct {
 	// Fixed by start.
 	config config
 	log    *slog.Logger
+	tls    *secure.Context // nil: no listener has it
 	mux    *conn.Mux
 	server *server.Server
 	admin  *admin        // nil: off
@@ -62,10 +64,15 @@ func start(c config, log *slog.Logger) (*daemon, error) {
 }
 
 func (d *daemon) start() (err error) {
+	settings, err := d.serverConfig()
+	if err != nil {
+		return err
+	}
 	if d.mux, err = conn.NewMux(conn.MuxConfig{Loops: int(d.config.Reactors), Logger: d.log}); err != nil {
 		return fmt.Errorf("--reactors %d: %w: choose fewer, or raise the limit of descriptors (ulimit -n)", d.config.Reactors, err)
 	}
-	if d.server, err = server.New(d.serverConfig()); err != nil {
+	settings.Mux = d.mux
+	if d.server, err = server.New(settings); err != nil {
 		return err
 	}
 	// The admin address is bound first and served last: nobody is accepted, and no
@@ -91,15 +98,18 @@ func (d *daemon) start() (err error) {
 	return nil
 }
 
-func (d *daemon) serverConfig() server.Config {
+// serverConfig loads the certificates, too.
+func (d *daemon) serverConfig() (c server.Config, err error) {
+	if d.tls, err = d.config.tlsContext(d.log); err != nil {
+		return c, err
+	}
 	return server.Config{
 		Callback:       callbacks{draining: d.logDraining},
-		Listeners:      d.config.listeners(),
+		Listeners:      d.config.listeners(d.tls),
 		MaxConnections: int(d.config.MaxConnections),
 		Timeouts:       conn.Timeouts{Idle: time.Duration(d.config.IdleTimeout)},
-		Mux:            d.mux,
 		Logger:         d.log,
-	}
+	}, nil
 }
 
 // serve returns the exit code once ctx, a signal or POST /drain has ended the daemon.
@@ -122,9 +132,14 @@ func (d *daemon) logAddresses() {
 	addrs := d.server.Addrs()
 	for _, l := range d.config.Listen {
 		for _, bound := range addrs[l.URL()] {
-			d.log.Info("listening", "address", bound.Network()+"://"+bound.String(), "listener", l.URL())
+			network := bound.Network()
+			if isTLS(l) {
+				network = l.Network
+			}
+			d.log.Info("listening", "address", network+"://"+bound.String(), "listener", l.URL())
 		}
 	}
+	d.logCertificate()
 	if d.admin != nil {
 		d.log.Info("admin listening", "address", "http://"+d.admin.listener.Addr().String())
 	}
@@ -153,10 +168,10 @@ func (d *daemon) await(ctx context.Context, signals <-chan os.Signal) string {
 	}
 }
 
-// ends reports whether a signal is one to end by.
+// ends reports whether a signal is one to end by. HUP isn't: it reloads.
 func (d *daemon) ends(s os.Signal) bool {
 	if s == unix.SIGHUP {
-		d.log.Info("there's nothing to reload", "signal", nameOf(s))
+		d.reload(nameOf(s))
 		return false
 	}
 	return true

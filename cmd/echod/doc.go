@@ -1,6 +1,7 @@
-// Echod is the echo daemon: it sends back every byte to whoever sent it, over TCP and
-// Unix-domain sockets. It's the framework put together as a process to be operated:
-// flags and environment, log, signals, drain, and an HTTP listener for probes and metrics.
+// Echod is the echo daemon: it sends back every byte to whoever sent it, over TCP, TLS
+// and Unix-domain sockets. It's the framework put together as a process to be operated:
+// flags and environment, certificates, log, signals, drain, and an HTTP listener for probes
+// and metrics.
 //
 // # Threads
 //
@@ -19,6 +20,6 @@
 //
 // Forking, PID files, log files and changing users: the service manager does these.
 //
-// Reading order: main.go, config.go, daemon.go, admin.go; what admin
+// Reading order: main.go, config.go, daemon.go, tls.go, admin.go; what admin
 // serves is in package metrics.
 package main

@@ -13,12 +13,15 @@ import (
 // it to the flags and their defaults.
 const help = `Usage: echod [flags]
 
-Sends back every byte to whoever sent it, over TCP and Unix-domain sockets.
+Sends back every byte to whoever sent it, over TCP, TLS and Unix-domain
+sockets.
 
 Addresses
-  --listen URL         Serve clients at tcp://host:port or unix:///path. Repeat
-                       it, or put commas between, for several.
-                       [tcp://127.0.0.1:7007, $ECHOD_LISTEN]
+  --listen URL         Serve clients at tcp://host:port, tls://host:port or
+                       unix:///path. Repeat it, or put commas between, for
+                       several.
+                       [tcp://127.0.0.1:7007,tls://127.0.0.1:7443,
+                       $ECHOD_LISTEN]
   --admin HOST:PORT    Serve those who operate it over HTTP; --admin= is off.
                        /metrics  Figures for Prometheus.
                        /healthz  503 when an event loop is stuck: restart it.
@@ -27,6 +30,24 @@ Addresses
                        [127.0.0.1:7070, $ECHOD_ADMIN]
   --pprof              There, serve /debug/pprof/ too: profiles and traces.
                        [false, $ECHOD_PPROF]
+
+TLS, for the addresses with tls://
+  --tls-cert FILE      A certificate, and those that lead to its root, as PEM.
+                       Repeat it for several: a client gets the one with the
+                       name that it asks for, or else the first. Without any,
+                       a self-signed one is made, and its fingerprint logged.
+                       [none, $ECHOD_TLS_CERT]
+  --tls-key FILE       Its key; as many as certificates, in the same order. With
+                       none, the certificates' files have the keys in them.
+                       [none, $ECHOD_TLS_KEY]
+  --tls-client-ca FILE Serve only clients with a certificate that one of these
+                       authorities has signed.
+                       [none, $ECHOD_TLS_CLIENT_CA]
+  --tls-min-version V  1.2 or 1.3: the oldest version that's spoken.
+                       [1.2, $ECHOD_TLS_MIN_VERSION]
+  --alpn PROTOCOLS     Application protocols that are agreed to, the preferred
+                       first: echo/2,echo/1.
+                       [none, $ECHOD_ALPN]
 
 Limits
   --reactors N         Event loops; 0 is one per processor.
@@ -64,10 +85,13 @@ Examples
   echod --listen tcp://:7007 --listen unix:///run/echod.sock
   ECHOD_LISTEN=tcp://:0,unix://@echo ECHOD_LOG_FORMAT=json echod --admin=
   printf hello | nc -N 127.0.0.1 7007
+  openssl s_client -connect 127.0.0.1:7443
+  echod --listen tls://:7443 --tls-cert cert.pem --tls-key key.pem
 
 Signals
   TERM, INT            Stop accepting, and drain; again: abort what's left.
-  HUP                  Nothing: there's nothing to reload.
+  HUP                  Read the certificates and keys again; if one of them is
+                       wrong, all stay as they were.
 
 Exit codes
   0  Ended, and every connection ended by itself.

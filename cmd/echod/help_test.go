@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os/exec"
 	"reflect"
@@ -22,12 +23,13 @@ func TestHelpIsComplete(t *testing.T) {
 	if want := reflect.TypeFor[config]().NumField(); len(flags) != want {
 		t.Fatalf("%d flags for %d fields", len(flags), want)
 	}
+	words := strings.Join(strings.Fields(help), " ")
 	for _, flag := range flags {
 		if !strings.Contains(help, "--"+flag.Name+" ") {
 			t.Errorf("--%s isn't in the help", flag.Name)
 		}
 		if name := envName(flag.Value); name != "" {
-			if brackets := "[" + flag.Default + ", $" + name + "]\n"; !strings.Contains(help, brackets) {
+			if brackets := "[" + cmp.Or(flag.Default, "none") + ", $" + name + "]"; !strings.Contains(words, brackets) {
 				t.Errorf("--%s: %s isn't in the help", flag.Name, brackets)
 			}
 		}
@@ -75,6 +77,11 @@ func TestPrintConfig(t *testing.T) {
 	const want = `ECHOD_LISTEN=tcp://:1,unix:///run/e.sock
 ECHOD_ADMIN=
 ECHOD_PPROF=true
+ECHOD_TLS_CERT=
+ECHOD_TLS_KEY=
+ECHOD_TLS_CLIENT_CA=
+ECHOD_TLS_MIN_VERSION=1.2
+ECHOD_ALPN=
 ECHOD_REACTORS=3
 ECHOD_MAX_CONNECTIONS=0
 ECHOD_MAX_PER_ADDRESS=0

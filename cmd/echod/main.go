@@ -71,7 +71,11 @@ func run(ctx context.Context, p process) int {
 // answerCheck is --check-config: whether anything but the machine could keep echod from
 // starting. No address is bound.
 func answerCheck(c config, p process) int {
-	if _, err := server.New((&daemon{config: c}).serverConfig()); err != nil {
+	settings, err := (&daemon{config: c}).serverConfig()
+	if err == nil {
+		_, err = server.New(settings)
+	}
+	if err != nil {
 		complain(p.stderr, err)
 		return exitUsage
 	}
