@@ -204,6 +204,32 @@ func TestTLSAgreement(t *testing.T) {
 	}
 }
 
+// TestResumption: a client that comes back with a ticket is spared the handshake's greater
+// part, with ALPN and without.
+func TestResumption(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{"plain": nil, "ALPN": {"--alpn=echo"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := launch(t, nil, append(args, "--listen="+anyTLS)...).ready(t)
+			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+				client := &tls.Config{
+					ServerName: "localhost", NextProtos: []string{"echo"}, MaxVersion: version,
+					ClientSessionCache: tls.NewLRUClientSessionCache(1),
+				}
+				for i := range 3 {
+					c, _ := secured(t, url, client)
+					roundTrip(t, c, "hello") // the ticket comes before it
+					if resumed := c.ConnectionState().DidResume; resumed != (i > 0) {
+						t.Errorf("%s, connection %d: resumed is %t", tls.VersionName(version), i+1, resumed)
+					}
+					c.Close()
+				}
+			}
+		})
+	}
+}
+
 // faults.md, TLS: a certificate rotated under load, and a broken one on disk, which keeps the
 // last good one and is logged with its name. operations, A daemon: HUP reloads certificates.
 func TestReload(t *testing.T) {
