@@ -227,6 +227,9 @@ func TestTLSFailures(t *testing.T) {
 				t.Error("it trusts us")
 			}
 		}, []string{"in remote fatal", "released", "secure released"}},
+		"a probe": {func(t *testing.T, at string) {
+			_ = dialSaying(t, at, "").Close()
+		}, []string{"in fatal", "released", "secure released"}},
 		"an end in the handshake": {func(t *testing.T, at string) {
 			_ = dialSaying(t, at, "\x16\x03").Close()
 		}, []string{"in fatal", "released", "secure released"}},
