@@ -45,6 +45,6 @@
 //
 // No protocol, no routing, no HTTP. Blocking handlers belong on goroutines of their own.
 //
-// Reading order: server.go, callback.go, endpoint.go, places.go, rejection.go, outgoing.go,
-// drain.go.
+// Reading order: server.go, callback.go, endpoint.go, places.go, rejection.go, secure.go,
+// handshakes.go, outgoing.go, drain.go.
 package server

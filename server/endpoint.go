@@ -35,6 +35,7 @@ type endpoint struct {
 	addresses addresses
 	pace      pace
 	refused   refusals
+	shaken    handshakes
 	accepting atomic.Pointer[[]*engine.Acceptor] // accept, once it's complete
 }
 
@@ -309,6 +310,9 @@ func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*c
 func (e *endpoint) Closed(c *engine.Conn, r engine.Reason, established bool) {
 	e.s.held.Add(1)
 	e.leave(c.RemoteAddr())
+	if !established {
+		e.countFailedHandshake(c, r)
+	}
 	e.insecure((*conn.Stream)(c), r, established)
 	if !established {
 		return

@@ -48,6 +48,7 @@ func (e *endpoint) negotiated(c *conn.Stream) {
 	if !is {
 		return
 	}
+	e.shaken.count(state)
 	e.cb.OnNegotiationComplete(c, secure.Negotiation{Inbound: c.Inbound(), ConnectionState: state})
 	e.cb.OnSecureConnectionEstablished(c, c.RemoteAddr())
 }

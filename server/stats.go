@@ -48,6 +48,8 @@ type ListenerStats struct {
 	BufferedBytes int64 // output that isn't sent yet
 	Queue         AcceptQueue
 
+	TLS *TLSStats // of listeners with TLS, and of outgoing; nil: of none
+
 	Lives Durations // of connections that were established, from then to their close
 	Calls Durations // of callbacks: a sample, one in 61
 }
@@ -136,6 +138,7 @@ func (e *endpoint) stats() ListenerStats {
 		Blocked:       int(g.Blocked),
 		BufferedBytes: g.Buffered,
 		Queue:         e.queue(),
+		TLS:           e.tlsStats(g.Handshakes),
 		Lives:         g.Lives,
 		Calls:         g.Calls,
 	}

@@ -123,7 +123,7 @@ func (e *Env) InitShards() {
 		e.shards = append(e.shards, &Shard{
 			env: e, r: r, kernel: r.Kernel(), cache: r.Cache(e.Allocator), budget: e.Mux.TurnBudget,
 			untimed: reactor.SampleEvery,
-			gauges:  gauges{lives: reactor.NewHistogram(lifeBounds), calls: reactor.NewHistogram(reactor.CallBounds)},
+			gauges:  newGauges(),
 		})
 	}
 }

@@ -46,16 +46,30 @@ var lifeBounds = []time.Duration{
 	time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour,
 }
 
+// handshakeBounds are the classes of how long sessions take until they're ready.
+var handshakeBounds = []time.Duration{
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond,
+	500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
 // gauges are the part of a shard's statistics that an echo doesn't touch. What changes
 // them does so at once, and from any goroutine, but for the histograms, which are the
 // loop's.
 type gauges struct {
-	phases   [phaseNone + 1]atomic.Int64
-	buffered atomic.Int64 // output, in bytes
-	blocked  atomic.Int64 // connections whose output is above High
-	errors   [len(acceptErrnos) + 1]atomic.Uint64
-	lives    *reactor.Histogram
-	calls    *reactor.Histogram
+	phases     [phaseNone + 1]atomic.Int64
+	buffered   atomic.Int64 // output, in bytes
+	blocked    atomic.Int64 // connections whose output is above High
+	errors     [len(acceptErrnos) + 1]atomic.Uint64
+	lives      *reactor.Histogram
+	handshakes *reactor.Histogram
+	calls      *reactor.Histogram
+}
+
+func newGauges() gauges {
+	return gauges{
+		lives: reactor.NewHistogram(lifeBounds), handshakes: reactor.NewHistogram(handshakeBounds), calls: reactor.NewHistogram(reactor.CallBounds),
+	}
 }
 
 // phaseLocked is computed rather than kept: it follows from the state.
@@ -136,6 +150,7 @@ type Gauges struct {
 	Blocked      int64             // connections whose output rose above Flow.High
 	AcceptErrors map[string]uint64 // by errno, all of the names; "other"
 	Lives        reactor.Durations // of connections that were established, until they closed
+	Handshakes   reactor.Durations // of sessions, from their start until their connections were established
 	Calls        reactor.Durations // of the consumer: of one in reactor.SampleEvery
 }
 
@@ -154,6 +169,7 @@ func (e *Env) Gauges() Gauges {
 		}
 		sum.AcceptErrors["other"] += g.errors[len(acceptErrnos)].Load()
 		sum.Lives = sum.Lives.Plus(g.lives.Durations())
+		sum.Handshakes = sum.Handshakes.Plus(g.handshakes.Durations())
 		sum.Calls = sum.Calls.Plus(g.calls.Durations())
 	}
 	return sum

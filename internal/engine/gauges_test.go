@@ -86,6 +86,9 @@ func TestPhases(t *testing.T) {
 			c.Abort(nil)
 			k.settle()
 			k.mustBeIn(0, 0, 1)
+			if n := k.env.Gauges().Handshakes.Count(); n != 1 {
+				t.Errorf("%d handshakes were timed, of 1 that was completed", n)
+			}
 		})
 	})
 }

@@ -51,6 +51,9 @@ func (c *Conn) establishLocked() {
 	c.flags.set(established)
 	c.leftLocked(old)
 	c.since = c.shard.r.Clock()
+	if c.ext != nil && c.ext.session != nil {
+		c.shard.gauges.handshakes.Observe(c.shard.r.Now() - c.ext.session.since)
+	}
 	c.leave()
 	c.log(slog.LevelDebug, "connection established", nil)
 	c.shard.env.Consumer.Established(c)
