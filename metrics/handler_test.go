@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -26,7 +27,9 @@ func busy(t *testing.T) *server.Server {
 	t.Helper()
 	mux := newMux(t, 2)
 	s := newServer(t, "tcp", newEcho(), on(mux), func(c *server.Config) {
-		c.Listeners = append(c.Listeners, server.Listener{Network: "unix", Address: socketPath(t)})
+		c.Listeners = append(c.Listeners,
+			server.Listener{Network: "unix", Address: socketPath(t)},
+			server.Listener{Network: "tls", Address: "127.0.0.1:0", TLS: selfSigned(t, time.Hour)})
 	})
 	start(t, s)
 	mustExchange(t, dial(t, s), 10)

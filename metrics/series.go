@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"crypto/tls"
 	"fmt"
 	"math"
 	"runtime"
@@ -125,6 +126,10 @@ var (
 	acceptErrors        = counter("accept_errors_total", "Failures to accept a connection, by errno.", "server", "listener", "error")
 	acceptQueue         = gauge("accept_queue_length", "Connections that wait in the kernel to be accepted; of TCP listeners, while they accept.", "server", "listener")
 	acceptQueueLimit    = gauge("accept_queue_limit", "The most connections that the kernel has wait to be accepted; beyond it drops them.", "server", "listener")
+	tlsHandshakes       = counter("tls_handshakes_total", "TLS handshakes that succeeded.", "server", "listener", "version", "resumed")
+	tlsFailures         = counter("tls_handshake_failures_total", "TLS handshakes that came to nothing, by why.", "server", "listener", "reason")
+	tlsLengths          = histogram("tls_handshake_duration_seconds", "How long TLS handshakes took that succeeded.", "server", "listener")
+	tlsNotAfter         = gauge("tls_certificate_not_after_timestamp_seconds", "When the first of a listener's certificates expires.", "server", "listener")
 	connectionsHeld     = gauge("connections_held", "Connections that are closed, but still referenced by the program.", "server")
 
 	reactorEvents      = counter("reactor_events_total", "Dispatches of an event loop: events, tasks and timers.", "reactor")
@@ -149,6 +154,7 @@ var families = []family{
 	buildInfo, ready, draining,
 	listenerInfo, connectionsRejected, connectionsClosed, connectionsOpen, connectionsLimit, connectionsHeld, drainPhase,
 	acceptErrors, acceptQueue, acceptQueueLimit,
+	tlsHandshakes, tlsFailures, tlsLengths, tlsNotAfter,
 	reactorEvents, reactorConnections, reactorTasks, reactorBusy, reactorTurns, timersActive, reactorPanics, reactorSlow,
 	buffersBytes, buffersOutstanding, buffersGets, buffersMisses, buffersMisuses, buffersLeaked,
 }
@@ -198,6 +204,9 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 			acceptQueue.send(metrics, float64(l.Queue.Length), s.name, name)
 			acceptQueueLimit.send(metrics, float64(l.Queue.Limit), s.name, name)
 		}
+		if l.TLS != nil {
+			sendTLS(metrics, *l.TLS, s.name, name)
+		}
 	}
 	for name, bound := range s.server.Addrs() {
 		// With ReusePort the sockets share an address.
@@ -205,6 +214,20 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 		for _, a := range slices.Compact(bound) {
 			listenerInfo.send(metrics, 1, s.name, label(name), a.Network(), label(a.String()))
 		}
+	}
+}
+
+func sendTLS(metrics chan<- prometheus.Metric, t server.TLSStats, labels ...string) {
+	for kind, n := range t.Handshakes {
+		version := strings.TrimPrefix(tls.VersionName(kind.Version), "TLS ")
+		tlsHandshakes.send(metrics, float64(n), slices.Concat(labels, []string{version, strconv.FormatBool(kind.Resumed)})...)
+	}
+	for why, n := range t.Failures {
+		tlsFailures.send(metrics, float64(n), slices.Concat(labels, []string{why.String()})...)
+	}
+	tlsLengths.sendDurations(metrics, t.Lengths, labels...)
+	if !t.NotAfter.IsZero() {
+		tlsNotAfter.send(metrics, float64(t.NotAfter.Unix()), labels...)
 	}
 }
 
