@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -230,8 +231,9 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// faults.md, TLS: a certificate rotated under load, and a broken one on disk, which keeps the
-// last good one and is logged with its name. operations, A daemon: HUP reloads certificates.
+// faults.md, TLS: a certificate rotated while clients connect, and a broken one on disk, which
+// keeps the last good one and is logged with its name. operations, A daemon: HUP reloads
+// certificates.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -249,6 +251,7 @@ func TestReload(t *testing.T) {
 	}
 	must(old)
 	before, _ := secured(t, url, &tls.Config{})
+	t.Cleanup(connectAllTheTime(t, url, fingerprint(t, old), fingerprint(t, next)))
 
 	writePair(t, dir, "c", next)
 	must(old) // nobody has said so yet
@@ -270,6 +273,37 @@ func TestReload(t *testing.T) {
 	r.kill(t, unix.SIGHUP)
 	r.log.await(t, "certificates reloaded", "sha256", fingerprint(t, old))
 	must(old)
+}
+
+// connectAllTheTime has a client connect again and again, and be shown one of these
+// certificates, until stop is called.
+func connectAllTheTime(t *testing.T, url string, fingerprints ...string) (stop func()) {
+	t.Helper()
+	stopped, done := make(chan struct{}), make(chan struct{})
+	address := strings.TrimPrefix(url, "tls://")
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stopped:
+				return
+			default:
+			}
+			c, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if shown := secure.Fingerprint(c.ConnectionState().PeerCertificates[0]); !slices.Contains(fingerprints, shown) {
+				t.Errorf("it's shown %s, which is none of %q", shown, fingerprints)
+			}
+			c.Close()
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
+	}
 }
 
 // TestBadCertificates holds that what's wrong with a file is told with the flag and what to
