@@ -185,7 +185,7 @@ func (x *Context) note(c *tls.Certificate) {
 		x.log.Warn("TLS certificate that nobody should trust: it is out of date", append(about, "error", err)...)
 		return
 	}
-	x.log.Info("TLS certificate", about...)
+	x.log.Debug("TLS certificate", about...)
 }
 
 // NotAfter is when the first of the server's certificates expires; zero without any.
