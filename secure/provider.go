@@ -61,7 +61,7 @@ type UpgradeOptions struct {
 	ServerName string // otherwise: what the peer's certificate is for
 	// Prefix is what was read already, and is the peer's handshake: bytes that came in the
 	// same read as the request to upgrade. Only a protocol that allows for them has any; to
-	// refuse them is safer.
+	// refuse them is safer. It's copied.
 	Prefix []byte
 }
 

@@ -1,11 +1,13 @@
 package engine
 
+import "slices"
+
 // Upgrade is a session that an open connection is to get (STARTTLS).
 type Upgrade struct {
 	Sessions   SessionFactory
 	Role       Role
 	ServerName string
-	Prefix     []byte // what was received already, and is the session's
+	Prefix     []byte // what was received already, and is the session's; copied
 	Owner      any    // the connection's from then on; nil: as it was
 }
 
@@ -30,6 +32,7 @@ func (c *Conn) Upgrade(u Upgrade) error {
 		c.flags.hasAny(eof|finWanted):
 		err = ErrMode
 	default:
+		u.Prefix = slices.Clone(u.Prefix)
 		x.upgrade = &upgrade{u, c.out.Len()}
 		c.cancelReadsLocked()
 	}
