@@ -370,7 +370,7 @@ func (c *Conn) nextOfExtLocked() work {
 			return doUpgraded
 		}
 	}
-	if x.upgrade != nil && x.upgrade.ahead == 0 && len(x.urgent) == 0 && c.state == Open {
+	if x.upgrade != nil && !c.beforeUpgradeLocked() && c.state == Open {
 		return doUpgrade
 	}
 	return nothing

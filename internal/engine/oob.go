@@ -38,7 +38,7 @@ func (c *Conn) SendOOB(b byte) error {
 		return err
 	}
 	x := c.extLocked()
-	if x.session != nil {
+	if x.session != nil || x.upgrade != nil {
 		c.unlock()
 		return ErrMode
 	}

@@ -43,6 +43,12 @@ func (c *Conn) Upgrade(u Upgrade) error {
 // upgradingLocked: a session was asked for, and isn't there yet.
 func (c *Conn) upgradingLocked() bool { return c.ext != nil && c.ext.upgrade != nil }
 
+// beforeUpgradeLocked reports whether output before an upgrade is left, out-of-band bytes
+// included.
+func (c *Conn) beforeUpgradeLocked() bool {
+	return c.ext.upgrade.ahead > 0 || len(c.ext.urgent) > 0
+}
+
 // upgradeLocked begins the session.
 func (c *Conn) upgradeLocked() {
 	x := c.ext

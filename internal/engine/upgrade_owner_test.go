@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 
+	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/reactor"
 )
 
@@ -33,4 +35,36 @@ func TestUpgradeCopiesItsPrefix(t *testing.T) {
 			t.Errorf("the caller's memory is %q", block)
 		}
 	})
+}
+
+// An out-of-band byte takes its place in the output before an upgrade, and none can be sent
+// behind it.
+func TestUpgradeBehindOutOfBand(t *testing.T) {
+	for _, shutdown := range []bool{false, true} {
+		f := &sessions{}
+		drive(t, setup{}, func(k *kit) {
+			s, c := k.connect()
+			s.splits = []int{0}
+			must(t, c.Send([]byte("go")))
+			must(t, c.SendOOB('!'))
+			must(t, c.Upgrade(upgradeTo(f)))
+			must(t, c.Send([]byte("secret")))
+			if err := c.SendOOB('?'); !errors.Is(err, engine.ErrMode) {
+				t.Errorf("SendOOB behind an Upgrade: %v, want ErrMode", err)
+			}
+			k.settle()
+			if shutdown {
+				must(t, c.Shutdown())
+			}
+			k.fire(s, reactor.Out)
+			k.deliver(s, "h")
+			want := "go!HSECRET"
+			if shutdown {
+				want = "go!"
+			}
+			if string(s.out) != want || string(s.urgent) != "!" {
+				t.Errorf("sent %q, out of band %q, want %q and %q", s.out, s.urgent, want, "!")
+			}
+		})
+	}
 }

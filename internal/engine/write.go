@@ -214,7 +214,7 @@ func (c *Conn) queuedLocked(k *buffers.Cache) {
 // hasOutputLocked reports whether anything is left to send.
 func (c *Conn) hasOutputLocked() bool {
 	if c.upgradingLocked() && c.state != Open {
-		return c.ext.upgrade.ahead > 0 // the rest was for a session that there won't be
+		return c.beforeUpgradeLocked() // the rest was for a session that there won't be
 	}
 	if c.out.Segments() > 0 {
 		return true
@@ -227,7 +227,7 @@ func (c *Conn) hasOutputLocked() bool {
 // before a session is ready waits for that.
 func (c *Conn) canFlushLocked() bool {
 	if c.upgradingLocked() {
-		return c.ext.upgrade.ahead > 0
+		return c.beforeUpgradeLocked()
 	}
 	if x := c.ext; x != nil && x.session != nil {
 		return x.session.hasOutput() || x.session.ready && !x.session.lastWords && c.out.Segments() > 0
