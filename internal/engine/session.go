@@ -71,7 +71,7 @@ type SessionHost interface {
 // sessionState is a connection's session and the bytes on their way through it.
 // Conn.out stays what the application wrote; wire is what becomes of it.
 type sessionState struct {
-	s      Session
+	s      Session       // nil until it's made, on the loop
 	in     buffers.Chain // received, not consumed by Open
 	plain  buffers.Chain // opened, not read
 	reply  buffers.Chain // what Open answers, during it
@@ -124,6 +124,12 @@ func (c *Conn) Session() Session {
 }
 
 func (c *Conn) startSessionLocked(from SessionFactory, role Role, name string) {
+	x := c.extLocked()
+	x.session = &sessionState{since: c.shard.r.Now()} // what others do from now on finds it in the way
+	if c.shard.env.Track {
+		c.out.Share(c.shard.cache, &x.session.kept) // what was written before
+	}
+	x.deadline.armDue = true
 	c.leave()
 	s, err := from.NewSession(role, name)
 	c.enter()
@@ -131,12 +137,7 @@ func (c *Conn) startSessionLocked(from SessionFactory, role Role, name string) {
 		c.endLocked(ReasonHandshake, "session", err)
 		return
 	}
-	x := c.extLocked()
-	x.session = &sessionState{s: s, since: c.shard.r.Now()}
-	if c.shard.env.Track {
-		c.out.Share(c.shard.cache, &x.session.kept) // what was written before
-	}
-	x.deadline.armDue = true
+	x.session.s = s
 	c.leave()
 	err = s.Start((*sessionHost)(c))
 	c.enter()
@@ -359,10 +360,12 @@ func (c *Conn) closeSessionWriteLocked() bool {
 // be reported.
 func (s *sessionState) end(c *Conn) {
 	k := c.shard.cache
-	_ = c.guardSession(func() error {
-		s.s.Abort(c.causeLocked())
-		return nil
-	})
+	if s.s != nil {
+		_ = c.guardSession(func() error {
+			s.s.Abort(c.causeLocked())
+			return nil
+		})
+	}
 	if c.shard.env.Track {
 		c.out.Release(k)
 		s.sealed.MoveAll(&c.out)

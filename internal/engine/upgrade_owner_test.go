@@ -68,3 +68,30 @@ func TestUpgradeBehindOutOfBand(t *testing.T) {
 		})
 	}
 }
+
+// What happens while NewSession runs, without the lock, finds a session in the way.
+func TestWhileASessionIsMade(t *testing.T) {
+	f := &sessions{}
+	drive(t, setup{}, func(k *kit) {
+		s, c := k.connect()
+		f.made = func(*session) {
+			if err := c.Upgrade(upgradeTo(f)); !errors.Is(err, engine.ErrMode) {
+				t.Errorf("a second Upgrade: %v, want ErrMode", err)
+			}
+			must(t, c.Send([]byte("secret")))
+			must(t, c.Shutdown())
+		}
+		must(t, c.Upgrade(upgradeTo(f)))
+		k.settle()
+		s.fin = true
+		k.fire(s, reactor.In|reactor.RdHup)
+		if string(s.out) != "" || c.State() != engine.Closed {
+			t.Errorf("%v, sent %q", c.State(), s.out)
+		}
+	})
+	for i, s := range f.all {
+		if s.aborts != 1 {
+			t.Errorf("session %d was aborted %d times", i, s.aborts)
+		}
+	}
+}
