@@ -222,8 +222,12 @@ func (c *Conn) closingStepLocked() {
 			return
 		}
 		c.dropReadsLocked()
-		if c.ext != nil && len(c.ext.canceled) > 0 {
+		if c.mustTellCanceledLocked() {
 			c.tellCanceledLocked()
+			return
+		}
+		if c.upgradingLocked() {
+			c.changeOwnerLocked()
 			return
 		}
 		c.closing = closeWrites

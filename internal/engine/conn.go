@@ -61,7 +61,7 @@ type tally struct {
 
 // ext is the part of a connection that most don't need.
 type ext struct {
-	owner    any             // the consumer's, immutable
+	owner    any             // the consumer's; an Upgrade may change it
 	failing  *buffers.Buffer // asked about at the end, not told of yet
 	err      error           // the cause
 	reads    []readOp        // behind Conn.read

@@ -353,7 +353,7 @@ func (c *Conn) nextOfExtLocked() work {
 	if x.done.Segments() > 0 {
 		return doWritten
 	}
-	if len(x.canceled) > 0 {
+	if c.mustTellCanceledLocked() {
 		return doCanceled
 	}
 	if x.unheld != nil {

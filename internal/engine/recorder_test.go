@@ -51,12 +51,19 @@ func newRecorder(t testing.TB) *recorder {
 	}
 }
 
-// enter writes a callback down, and checks that the connection is in no other.
+// named is an owner that callbacks are written down with.
+type named string
+
+// enter writes a callback down, and for whom if an owner has a name, and checks that the
+// connection is in no other.
 func (u *recorder) enter(c *engine.Conn, format string, args ...any) (leave func()) {
 	if u.silent {
 		return func() {}
 	}
 	what := fmt.Sprintf(format, args...)
+	if name, is := c.Owner().(named); is {
+		what += " for " + string(name)
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if other := u.inside[c]; other != "" {

@@ -68,9 +68,19 @@ func (c *Conn) cancelReadsLocked() {
 	c.holdGateLocked()
 }
 
+// mustTellCanceledLocked reports whether a canceled read is to be told of. Those of an
+// upgrade's owner wait until he is the connection's.
+func (c *Conn) mustTellCanceledLocked() bool {
+	x := c.ext
+	return x != nil && len(x.canceled) > 0 && (x.upgrade == nil || x.upgrade.canceled > 0)
+}
+
 // tellCanceledLocked tells of one canceled read.
 func (c *Conn) tellCanceledLocked() {
 	x := c.ext
+	if x.upgrade != nil {
+		x.upgrade.canceled--
+	}
 	read := x.canceled[0]
 	x.canceled = x.canceled[1:]
 	if len(x.canceled) == 0 {

@@ -14,7 +14,8 @@ type Upgrade struct {
 // upgrade is an Upgrade that waits for the output before it.
 type upgrade struct {
 	Upgrade
-	ahead int // bytes of it
+	ahead    int // bytes of it
+	canceled int // reads of the owner before that he's to be told of
 }
 
 // Upgrade has the connection's bytes pass a session from now on. What was written before goes
@@ -33,8 +34,9 @@ func (c *Conn) Upgrade(u Upgrade) error {
 		err = ErrMode
 	default:
 		u.Prefix = slices.Clone(u.Prefix)
-		x.upgrade = &upgrade{u, c.out.Len()}
+		c.consumeLocked(c.callerCacheLocked(), 0) // empty writes at the front are done
 		c.cancelReadsLocked()
+		x.upgrade = &upgrade{Upgrade: u, ahead: c.out.Len(), canceled: len(x.canceled)}
 	}
 	c.finish()
 	return err
@@ -53,10 +55,7 @@ func (c *Conn) beforeUpgradeLocked() bool {
 func (c *Conn) upgradeLocked() {
 	x := c.ext
 	u := x.upgrade
-	x.upgrade = nil
-	if u.Owner != nil {
-		x.owner = u.Owner
-	}
+	c.changeOwnerLocked()
 	early := append(u.Prefix, x.carry...)
 	x.carry = nil
 	c.startSessionLocked(u.Sessions, u.Role, u.ServerName)
@@ -68,6 +67,15 @@ func (c *Conn) upgradeLocked() {
 			s.fin = true
 		}
 	}
+}
+
+// changeOwnerLocked ends an upgrade's waiting: what's told from now on is for the next owner.
+func (c *Conn) changeOwnerLocked() {
+	x := c.ext
+	if x.upgrade.Owner != nil {
+		x.owner = x.upgrade.Owner
+	}
+	x.upgrade = nil
 }
 
 // upgradedLocked tells that the session is ready.

@@ -95,3 +95,38 @@ func TestWhileASessionIsMade(t *testing.T) {
 		}
 	}
 }
+
+// seed-contract.md 1: UpgradeToTLSSocket: the user is replaced. The one before is told of what
+// he asked for, and the next of what follows, even if that's the end before the session's
+// beginning.
+func TestUpgradeChangesTheOwner(t *testing.T) {
+	for _, ending := range []bool{false, true} {
+		f := &sessions{}
+		drive(t, setup{env: &engine.Env{Track: true}, memory: true}, func(k *kit) {
+			s, c := k.connect()
+			must(t, c.Recv(make([]byte, 1), false))
+			s.splits = []int{0}
+			must(t, c.Send(nil)) // is sent when all before it is
+			must(t, c.Send([]byte("go")))
+			u := upgradeTo(f)
+			u.Owner = named("next")
+			must(t, c.Upgrade(u))
+			must(t, c.Recv(make([]byte, 2), false))
+			must(t, c.RecvCancel())
+			must(t, c.Recv(make([]byte, 3), false))
+			k.settle()
+			if ending {
+				c.Abort(nil)
+				k.settle()
+				k.user.want(c, "written 0", "canceled 1", "canceled 2 for next", "canceled 3 for next",
+					"may-continue sending 0: aborted for next", "write-error 0: aborted for next", "closed local_abort for next")
+				return
+			}
+			k.fire(s, reactor.Out)
+			k.deliver(s, "hABC")
+			c.Abort(nil)
+			k.settle()
+			k.user.want(c, "written 0", "canceled 1", "written 0", "canceled 2 for next", "upgraded for next", "received 3 of 3 for next", "closed local_abort for next")
+		})
+	}
+}
