@@ -98,16 +98,21 @@ func (s *session) begin() error {
 	return nil
 }
 
+var errGoexit = errors.New("runtime.Goexit was called in a handshake")
+
 // handshake is the handshake's goroutine.
 func (s *session) handshake() {
+	err := errGoexit // unless shake returns
+	defer func() {
+		s.t.leave()
+		s.gate.end()
+		s.t.mu.Lock()
+		s.done, s.err = true, err
+		s.t.mu.Unlock()
+		s.host.Wake()
+	}()
 	s.t.enter()
-	err := s.shake()
-	s.t.leave()
-	s.gate.end()
-	s.t.mu.Lock()
-	s.done, s.err = true, err
-	s.t.mu.Unlock()
-	s.host.Wake()
+	err = s.shake()
 }
 
 // shake makes the handshake. What the program's own functions panic with is an error.
