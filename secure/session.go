@@ -122,7 +122,10 @@ func (s *session) shake() (err error) {
 			err = fmt.Errorf("panic in a handshake: %v\n%s", v, debug.Stack())
 		}
 	}()
-	return s.tc.Handshake()
+	if err = s.tc.Handshake(); errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // no end is clean here
+	}
+	return err
 }
 
 // Open implements conn.Session.

@@ -233,6 +233,12 @@ func TestTLSFailures(t *testing.T) {
 		"an end in the handshake": {func(t *testing.T, at string) {
 			_ = dialSaying(t, at, "\x16\x03").Close()
 		}, []string{"in fatal", "released", "secure released"}},
+		"an end before the handshake": {func(t *testing.T, at string) {
+			_ = dialSaying(t, at, "").Close()
+		}, []string{"in fatal", "released", "secure released"}},
+		"close_notify in the handshake": {func(t *testing.T, at string) {
+			_ = dialSaying(t, at, "\x15\x03\x01\x00\x02\x01\x00").Close()
+		}, []string{"in fatal", "released", "secure released"}},
 		"truncation": {func(t *testing.T, at string) {
 			raw := dialSaying(t, at, "")
 			c := tls.Client(raw, trusting)
