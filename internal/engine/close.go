@@ -99,10 +99,7 @@ func (c *Conn) drainLocked(r Reason) {
 			if s.fin {
 				c.flags.set(eof)
 			}
-			if !s.ready {
-				// It never will be: there's nobody to receive what was written.
-				c.out.Release(nil)
-				s.kept.Release(nil)
+			if !s.ready { // it never will be, and what was written fails
 				c.flags.clear(writeTimed | lastTry)
 			}
 		}

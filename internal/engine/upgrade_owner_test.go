@@ -130,3 +130,24 @@ func TestUpgradeChangesTheOwner(t *testing.T) {
 		})
 	}
 }
+
+// DESIGN, How a read ends: a call that returns nil is answered once: a write for a session that
+// there won't be, too.
+func TestUpgradeThatIsShutDownFailsItsWrites(t *testing.T) {
+	for _, track := range []bool{false, true} {
+		drive(t, setup{env: &engine.Env{Track: track}}, func(k *kit) {
+			s, c := k.connect()
+			must(t, c.Upgrade(upgradeTo(&sessions{})))
+			k.settle()
+			must(t, c.Send([]byte("secret")))
+			must(t, c.Shutdown())
+			k.settle()
+			s.fin = true
+			k.fire(s, reactor.In|reactor.RdHup)
+			k.user.want(c, "may-continue sending 0: use of closed network connection", "write-error 0: use of closed network connection", "closed local_shutdown")
+			if len(s.out) > 0 {
+				t.Errorf("sent %q", s.out)
+			}
+		})
+	}
+}

@@ -216,10 +216,10 @@ func (c *Conn) hasOutputLocked() bool {
 	if c.upgradingLocked() && c.state != Open {
 		return c.beforeUpgradeLocked() // the rest was for a session that there won't be
 	}
-	if c.out.Segments() > 0 {
-		return true
-	}
 	x := c.ext
+	if c.out.Segments() > 0 && (c.state == Open || x == nil || x.session == nil || x.session.ready) {
+		return true // otherwise there's nobody to receive it, and there won't be
+	}
 	return x != nil && (len(x.urgent) > 0 || x.session != nil && x.session.hasOutput())
 }
 
