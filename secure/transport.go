@@ -44,12 +44,11 @@ type transport struct {
 	slot bool // the handshake's goroutine has one of the gate's: its own
 
 	// Guarded by mu, until handover.
-	mu      lock.Mutex
-	in      []byte // received, for the handshake; what's left belongs before src
-	out     buffers.Chain
-	fin     bool  // nothing follows
-	starved bool  // the goroutine waits for input
-	err     error // why it's over
+	mu  lock.Mutex
+	in  []byte // received, for the handshake; what's left belongs before src
+	out buffers.Chain
+	fin bool  // nothing follows
+	err error // why it's over
 
 	// The loop's, from handover on.
 	handed bool
@@ -86,7 +85,6 @@ func (t *transport) Read(p []byte) (int, error) {
 func (t *transport) await(p []byte) (int, error) {
 	t.mu.Lock()
 	for len(t.in) == 0 && !t.fin && t.err == nil {
-		t.starved = true
 		t.mu.Unlock()
 		t.wake() // for what was written before, and for more input
 		t.leave()
@@ -96,7 +94,6 @@ func (t *transport) await(p []byte) (int, error) {
 		}
 		t.enter()
 		t.mu.Lock()
-		t.starved = false
 	}
 	defer t.mu.Unlock()
 	switch {
