@@ -296,8 +296,13 @@ func (c *Conn) nextLocked() work {
 func (c *Conn) nextOfFailureLocked() work {
 	x := c.ext
 	if c.reason.servesReads() && c.state == Open {
-		if c.hasPlaintextLocked() && x.session.ready && !c.flags.has(established) {
-			return doEstablish
+		if c.hasPlaintextLocked() && x.session.ready {
+			switch {
+			case !c.flags.has(established):
+				return doEstablish
+			case x.session.upgrade:
+				return doUpgraded
+			}
 		}
 		if c.handshakingLocked() && !x.session.ended && !c.flags.has(aborted) {
 			if c.sessionHasWorkLocked() {

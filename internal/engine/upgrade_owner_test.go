@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/reactor"
+	"golang.org/x/sys/unix"
 )
 
 // DESIGN, Buffers: what's lent is the caller's again when the call returns: an upgrade that has
@@ -147,6 +148,28 @@ func TestUpgradeThatIsShutDownFailsItsWrites(t *testing.T) {
 			k.user.want(c, "may-continue sending 0: use of closed network connection", "write-error 0: use of closed network connection", "closed local_shutdown")
 			if len(s.out) > 0 {
 				t.Errorf("sent %q", s.out)
+			}
+		})
+	}
+}
+
+// What came with the handshake's end, before a reset, is the session's, and told as such.
+func TestUpgradeThatIsReset(t *testing.T) {
+	for _, early := range []bool{false, true} { // the read is asked for at once, or when it's told
+		drive(t, setup{}, func(k *kit) {
+			s, c := k.connect()
+			must(t, c.Upgrade(upgradeTo(&sessions{})))
+			k.settle()
+			if early {
+				must(t, c.Read())
+			} else {
+				k.user.upgraded = func(c *engine.Conn) { must(t, c.Read()) }
+			}
+			s.in, s.broken, s.soError = []byte("hABC"), unix.ECONNRESET, unix.ECONNRESET
+			k.fire(s, reactor.In|reactor.Err|reactor.Hup)
+			log := k.user.log(c)
+			if len(log) < 2 || log[0] != "upgraded" || log[1] != "read 3" {
+				t.Errorf("%q, want upgraded and then the read", log)
 			}
 		})
 	}
