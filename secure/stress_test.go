@@ -37,6 +37,7 @@ type crowd struct {
 	mine  sync.Map // of conn.Stream's ID: *exchange
 	under sync.WaitGroup
 	whole atomic.Int64 // exchanges
+	asked atomic.Int64 // writes that aren't answered yet
 }
 
 // exchange is what a connection of our own has still to do, and has done. Its loop's own.
@@ -60,6 +61,7 @@ func (d *crowd) send(c *conn.Stream, x *exchange) {
 			return // OnWriteReady follows, or the end
 		}
 		x.sent += len(p)
+		d.asked.Add(1)
 	}
 	_ = c.ShutdownSend()
 }
@@ -79,9 +81,15 @@ func (d *crowd) OnReadCompleted(c *conn.Stream, b *buffers.Buffer) {
 		x.got += b.Len()
 	} else if c.Write(b) != nil {
 		return
+	} else {
+		d.asked.Add(1)
 	}
 	_ = c.Read()
 }
+
+func (d *crowd) OnWriteCompleted(*conn.Stream, *buffers.Buffer) { d.asked.Add(-1) }
+
+func (d *crowd) OnWriteCompletionError(*conn.Stream, *buffers.Buffer, error) { d.asked.Add(-1) }
 
 func (d *crowd) OnConnectionClosure(c *conn.Stream, r conn.Reason) {
 	if x, is := d.mine.LoadAndDelete(c.ID()); is {
@@ -205,6 +213,9 @@ func TestCrowd(t *testing.T) {
 			}
 			must(t, srv.Shutdown(t.Context()))
 			must(t, mux.Terminate())
+			if n := d.asked.Load(); n != 0 {
+				t.Errorf("%d writes were never answered", n)
+			}
 			if s := memory.Stats(); s.Outstanding != 0 || s.Misuses != 0 {
 				t.Errorf("%d buffers with %d bytes weren't given back, %d misuses", s.Outstanding, s.InUse, s.Misuses)
 			}
