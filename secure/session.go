@@ -222,9 +222,6 @@ var noTLS = []byte{21, 3, 1, 0, 2, 2, 10}
 
 // fail ends the session. What crypto/tls has to say to the peer is in the reply.
 func (s *session) fail(err error, reply *buffers.Chain) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // a clean end is another matter
-	}
 	var stranger tls.RecordHeaderError
 	if errors.As(err, &stranger) && reply.Len() == 0 {
 		reply.AppendCopy(nil, s.t.alloc, noTLS, false, false)
