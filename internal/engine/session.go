@@ -160,7 +160,7 @@ func (c *Conn) sessionHasWorkLocked() bool {
 	}
 	wants := !s.ready && s.in.Len() <= sessionBacklog || s.ready && s.plain.Len() == 0 &&
 		(c.read.kind != readNone && !c.suspendedLocked() || c.flags.has(hadHup))
-	return wants && (c.flags.has(readable) || s.more || s.fin && !s.idle)
+	return wants && (c.flags.has(readable) && !s.fin || s.more || s.fin && !s.idle)
 }
 
 func (c *Conn) runSessionLocked(t *turn) {

@@ -344,3 +344,21 @@ func TestResetInAHandshake(t *testing.T) {
 		})
 	}
 }
+
+// Behind the socket's end there's nothing to be had, whatever events say, so a handshake that
+// a goroutine still thinks about doesn't keep the loop turning.
+func TestEventsBehindTheEndOfAHandshake(t *testing.T) {
+	opened := 0
+	f := &sessions{made: func(s *session) { s.slowly, s.opened = true, func() { opened++ } }}
+	withSessions(t, false, f, func(k *kit) {
+		s := k.kernel.socket()
+		k.accept(s)
+		s.in, s.fin = []byte("h"), true
+		k.fire(s, reactor.In|reactor.RdHup)
+		opened = 0
+		k.fire(s, reactor.In|reactor.RdHup|reactor.Hup)
+		if opened > 1 {
+			t.Errorf("Open was called %d times for one event", opened)
+		}
+	})
+}

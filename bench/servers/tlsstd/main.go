@@ -1,0 +1,66 @@
+// Command tlsstd is the TLS echo that one writes without a framework: crypto/tls, and a
+// goroutine for each connection.
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"time"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:0", "where to listen")
+	flag.Parse()
+	if err := run(*addr); err != nil {
+		fmt.Fprintln(os.Stderr, "tlsstd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(addr string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	l, err := tls.Listen("tcp", addr, &tls.Config{
+		Certificates:                []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		DynamicRecordSizingDisabled: true,
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go echo(c)
+	}
+}
+
+func echo(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	p := make([]byte, 16<<10)
+	for {
+		n, err := c.Read(p)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(p[:n]); err != nil {
+			return
+		}
+	}
+}
