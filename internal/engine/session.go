@@ -95,7 +95,7 @@ func (s *sessionState) hasOutput() bool { return s.wire.Len() > 0 }
 
 const (
 	// sessionChunk is how much is received for a session at a time.
-	sessionChunk = 16 << 10
+	sessionChunk = 32 << 10
 	// sessionBacklog is how much a session may leave unconsumed while it yields
 	// nothing: two of the largest records.
 	sessionBacklog = 32 << 10
