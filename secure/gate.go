@@ -3,15 +3,21 @@ package secure
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"sync/atomic"
+
+	"github.com/sluice-net/sluice/internal/lock"
 )
 
 // Gate bounds handshakes: how many compute at the same time, and how many there are. One
 // that waits for its peer computes nothing and takes no slot.
 type Gate struct {
-	slots   chan struct{}
 	pending atomic.Int64
 	limit   int64
+
+	mu      lock.Mutex
+	free    int             // slots
+	waiting []chan struct{} // for one, in the order in which they came
 }
 
 // DefaultMaxHandshakes is how many handshakes may be under way in a process.
@@ -30,7 +36,7 @@ func NewGate(slots, limit int) *Gate {
 	if limit <= 0 {
 		limit = DefaultMaxHandshakes
 	}
-	return &Gate{slots: make(chan struct{}, slots), limit: int64(limit)}
+	return &Gate{free: slots, limit: int64(limit)}
 }
 
 // Pending is how many handshakes are under way.
@@ -47,14 +53,39 @@ func (g *Gate) begin() error {
 
 func (g *Gate) end() { g.pending.Add(-1) }
 
-// enter waits for a slot, or for cancel, and reports whether it has one.
+// enter waits for a slot, or for cancel, and reports whether it has one. Whoever came first
+// has the next.
 func (g *Gate) enter(cancel <-chan struct{}) bool {
+	g.mu.Lock()
+	if g.free > 0 {
+		g.free--
+		g.mu.Unlock()
+		return true
+	}
+	turn := make(chan struct{}, 1)
+	g.waiting = append(g.waiting, turn)
+	g.mu.Unlock()
 	select {
-	case g.slots <- struct{}{}:
+	case <-turn:
 		return true
 	case <-cancel:
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.waiting, turn); i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
 		return false
 	}
+	return true // it came at the same time
 }
 
-func (g *Gate) leave() { <-g.slots }
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.free++
+		return
+	}
+	g.waiting[0] <- struct{}{}
+	g.waiting = g.waiting[1:]
+}
