@@ -125,6 +125,7 @@ func (s *Server) Connect(ctx context.Context, t Target, userData any) (*conn.Str
 		err = context.Cause(ctx)
 	}
 	if err != nil {
+		c.Abort(err) // if it's still on its way
 		c.Release()
 		return nil, fmt.Errorf("server: connect to %s: %w", t.Address, err)
 	}
