@@ -123,6 +123,16 @@ func (x *Context) base() *tls.Config {
 	}
 }
 
+var errNoName = errors.New("secure: no server name: want the name that the server's certificate is for")
+
+// checkName refuses a client that couldn't verify anybody, for want of a name.
+func (x *Context) checkName(role conn.Role, serverName string) error {
+	if role == conn.Client && serverName == "" && x.config.Verify != VerifyNone {
+		return errNoName
+	}
+	return nil
+}
+
 // NewSession implements conn.SessionFactory.
 func (x *Context) NewSession(role conn.Role, serverName string) (conn.Session, error) {
 	config, certs := x.shared.Load(), x.certs.Load()
@@ -132,8 +142,8 @@ func (x *Context) NewSession(role conn.Role, serverName string) (conn.Session, e
 			return nil, ErrNoCertificate
 		}
 	case conn.Client:
-		if serverName == "" && x.config.Verify != VerifyNone {
-			return nil, errors.New("secure: no server name: want the name that the server's certificate is for")
+		if err := x.checkName(role, serverName); err != nil {
+			return nil, err
 		}
 		config = config.Clone()
 		config.ServerName = serverName

@@ -52,6 +52,9 @@ func Upgrade(s conn.Socket, c conn.SocketConfig, serverSide bool, serverName str
 	if !is {
 		return nil, fmt.Errorf("%w: an upgrade of a %T", conn.ErrMode, s)
 	}
+	if err := x.checkName(roleOf(serverSide), serverName); err != nil {
+		return nil, err
+	}
 	return old.UpgradeTo(c, engine.Upgrade{Sessions: x, Role: roleOf(serverSide), ServerName: serverName})
 }
 
@@ -74,6 +77,9 @@ type UpgradeOptions struct {
 func UpgradeStream(c *conn.Stream, x *Context, o UpgradeOptions) error {
 	if x == nil {
 		return errNoContext
+	}
+	if err := x.checkName(roleOf(o.ServerSide), o.ServerName); err != nil {
+		return err
 	}
 	return (*engine.Conn)(c).Upgrade(engine.Upgrade{
 		Sessions: x, Role: roleOf(o.ServerSide), ServerName: o.ServerName, Prefix: o.Prefix,

@@ -224,4 +224,11 @@ func TestTLSMisuse(t *testing.T) {
 		t.Errorf("an upgrade of nothing: %v", err)
 	}
 	fresh.Release()
+	_, y, _ := pair(t)
+	if _, err := secure.Upgrade(fresh, conn.SocketConfig{User: newUser(), Sessions: y}, false, ""); err == nil || !strings.Contains(err.Error(), "server name") {
+		t.Errorf("an upgrade to nobody in particular: %v", err)
+	}
+	if err := secure.UpgradeStream(nil, y, secure.UpgradeOptions{}); err == nil || !strings.Contains(err.Error(), "server name") {
+		t.Errorf("an upgrade to nobody in particular: %v", err)
+	}
 }
