@@ -79,9 +79,10 @@ func (c *Conn) socketErrorLocked() {
 }
 
 // failLocked takes an errno of the socket for the connection's end. What was received
-// before may not have been announced yet, so it's looked for.
+// before may not have been announced yet, so it's looked for; and the kernel tells of the
+// error before it tells of the hang-up, so a short read isn't the last.
 func (c *Conn) failLocked(op string, errno unix.Errno) {
-	c.flags.set(readable)
+	c.flags.set(readable | hadHup)
 	c.endLocked(reasonOf(errno), op, errno)
 }
 

@@ -48,7 +48,7 @@ const (
 	readable flags = 1 << iota // a receive may find something
 	writable                   // a send may find room
 	hadPri                     // out-of-band data was announced: neither a short read nor EAGAIN proves anything any more
-	hadHup                     // RDHUP or HUP was seen: a short read proves nothing any more
+	hadHup                     // RDHUP, HUP or an error was seen: a short read proves nothing any more
 	errDue                     // ask for SO_ERROR
 	oobDue                     // fetch the out-of-band byte
 
