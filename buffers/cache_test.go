@@ -93,9 +93,9 @@ func TestMaxPooled(t *testing.T) {
 			a := buffers.New(buffers.Config{MaxPooled: tt.limit})
 			caches := []*buffers.Cache{a.NewCache(), a.NewCache()}
 			var held []*buffers.Buffer
-			for range 40 {
+			for i := range 40 {
 				for n := 512; n <= 1<<20; n *= 2 {
-					held = append(held, a.Get(n))
+					held = append(held, caches[i%2].Get(n))
 				}
 			}
 			limit := tt.limit
@@ -103,7 +103,7 @@ func TestMaxPooled(t *testing.T) {
 				limit = 64 << 20
 			}
 			for i, b := range held {
-				k := caches[i%2]
+				k := caches[i/12%2]
 				k.Release(b)
 				k.Publish()
 				if s := a.Stats(); s.Pooled > max(limit, 0) {
@@ -173,6 +173,22 @@ func TestBurstIsGivenBack(t *testing.T) {
 			mustBalance(t, a)
 		})
 	}
+}
+
+// TestOthersBlocks: what others take and release to a Cache, as the goroutines of handshakes
+// do, doesn't pile up there until it has seen a thousand of them.
+func TestOthersBlocks(t *testing.T) {
+	a := buffers.New(buffers.Config{})
+	k := a.NewCache()
+	for range 1000 {
+		k.Release(a.Get(16 << 10))
+		k.Publish()
+		if s := a.Stats(); s.Pooled > 1<<20 {
+			t.Fatalf("%d bytes pooled; want 1 MiB at most", s.Pooled)
+		}
+	}
+	k.Close()
+	mustBalance(t, a)
 }
 
 // TestWorkingSetStays: what is used again and again isn't given back.

@@ -17,13 +17,19 @@ const (
 	maxSwept = 256
 )
 
-// extend makes sure that k may hold size bytes more, and reports whether it may.
+// extend makes sure that k may hold size bytes more, and reports whether it may. If more
+// was released here than taken, it first gives back what it doesn't need: what others take
+// from the shared pools would pile up until the next sweep.
 func (k *Cache) extend(size int64) bool {
-	need := k.held + size - k.lease
-	if need <= 0 {
+	if k.held+size <= k.lease {
 		return true
 	}
-	k.lease += k.a.grant(need)
+	if k.inUse < 0 && k.a.leased.Load() < k.a.maxPooled {
+		k.sweep()
+	}
+	if need := k.held + size - k.lease; need > 0 {
+		k.lease += k.a.grant(need)
+	}
 	return k.held+size <= k.lease
 }
 

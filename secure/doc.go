@@ -70,5 +70,5 @@
 // passed on), and cryptography of our own.
 //
 // Reading order: context.go, config.go, certificate.go, certificates.go, reload.go, verify.go,
-// revocation.go; session.go, transport.go, gate.go, state.go, provider.go, errors.go.
+// revocation.go; session.go, handshake.go, transport.go, gate.go, state.go, provider.go, errors.go.
 package secure

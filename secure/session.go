@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -29,17 +28,12 @@ type session struct {
 	role   conn.Role
 	config *tls.Config
 	gate   *Gate
-	host   conn.SessionHost // from Start on
 
-	t     *transport
+	t     transport // and in it, while there's one, the handshake
 	tc    *tls.Conn // handshaking: its goroutine's
 	phase phase
 
-	// Guarded by t.mu.
-	done bool  // the goroutine has ended
-	err  error // … with this
-
-	state atomic.Pointer[tls.ConnectionState] // from handover on, for anybody
+	shaken atomic.Pointer[tls.Conn] // tc from handover on, for anybody who wants its state
 }
 
 // phase is how far a session has come.
@@ -78,13 +72,10 @@ func (s *session) become(p phase) {
 // Start implements conn.Session. A server's handshake begins with a whole ClientHello: one
 // who only connects costs no goroutine.
 func (s *session) Start(h conn.SessionHost) error {
-	s.host = h
-	s.t = newTransport(h.Allocator(), h.Cache(), s.gate, h.Wake, h.LocalAddr(), h.RemoteAddr())
+	s.t.host = h
 	if s.role == conn.Client {
-		s.tc = tls.Client(s.t, s.config)
 		return s.begin()
 	}
-	s.tc = tls.Server(s.t, s.config)
 	return nil
 }
 
@@ -94,38 +85,17 @@ func (s *session) begin() error {
 		return err
 	}
 	s.become(handshaking)
-	s.host.Spawn(s.handshake)
-	return nil
-}
-
-var errGoexit = errors.New("runtime.Goexit was called in a handshake")
-
-// handshake is the handshake's goroutine.
-func (s *session) handshake() {
-	err := errGoexit // unless shake returns
-	defer func() {
-		s.t.leave()
-		s.gate.end()
-		s.t.mu.Lock()
-		s.done, s.err = true, err
-		s.t.mu.Unlock()
-		s.host.Wake()
-	}()
-	s.t.enter()
-	err = s.shake()
-}
-
-// shake makes the handshake. What the program's own functions panic with is an error.
-func (s *session) shake() (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic in a handshake: %v\n%s", v, debug.Stack())
-		}
-	}()
-	if err = s.tc.Handshake(); errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF // no end is clean here
+	hs := newHandshake(s.role, s.t.host, s.gate)
+	s.t.hs = hs
+	if s.role == conn.Client {
+		s.t.peer = s.t.host.RemoteAddr()
+		s.tc = tls.Client(&s.t, s.config)
+	} else {
+		s.tc = tls.Server(&s.t, s.config)
 	}
-	return err
+	tc := s.tc
+	s.t.host.Spawn(func() { hs.run(tc) })
+	return nil
 }
 
 // Open implements conn.Session.
@@ -164,12 +134,7 @@ func hasHello(src *buffers.Chain) bool {
 
 // shuttle passes bytes between the loop and the handshake.
 func (s *session) shuttle(dst, src, reply *buffers.Chain, fin bool) error {
-	t := s.t
-	t.mu.Lock()
-	t.feed(src, fin)
-	t.out.MoveAll(reply)
-	done, err := s.done, s.err
-	t.mu.Unlock()
+	done, err := s.t.hs.exchange(src, reply, fin)
 	switch {
 	case !done:
 		return nil
@@ -177,15 +142,15 @@ func (s *session) shuttle(dst, src, reply *buffers.Chain, fin bool) error {
 		return s.fail(err, reply)
 	}
 	s.become(open) // handover: nobody else has the tls.Conn any more
-	t.handed = true
-	state := s.tc.ConnectionState()
-	s.state.Store(&state)
+	s.t.rest = append([]byte(nil), s.t.hs.in...)
+	s.t.hs = nil
+	s.shaken.Store(s.tc)
 	return s.decrypt(dst, src, reply, fin)
 }
 
 // decrypt opens the records that there are.
 func (s *session) decrypt(dst, src, reply *buffers.Chain, fin bool) error {
-	t, k := s.t, s.host.Cache()
+	t, k := &s.t, s.t.host.Cache()
 	t.src, t.dst, t.fin = src, reply, fin
 	defer func() { t.src, t.dst = nil, nil }()
 	for {
@@ -224,7 +189,7 @@ var noTLS = []byte{21, 3, 1, 0, 2, 2, 10}
 func (s *session) fail(err error, reply *buffers.Chain) error {
 	var stranger tls.RecordHeaderError
 	if errors.As(err, &stranger) && reply.Len() == 0 {
-		reply.AppendCopy(nil, s.t.alloc, noTLS, false, false)
+		reply.AppendCopy(nil, s.t.host.Allocator(), noTLS, false, false)
 	}
 	shaking := s.phase < open
 	if s.phase != over {
@@ -234,15 +199,21 @@ func (s *session) fail(err error, reply *buffers.Chain) error {
 }
 
 // Ready implements conn.Session.
-func (s *session) Ready() bool { return s.state.Load() != nil }
+func (s *session) Ready() bool { return s.shaken.Load() != nil }
+
+// state is what the handshake has come to, once it's over. Any goroutine may ask.
+func (s *session) state() (tls.ConnectionState, bool) {
+	if tc := s.shaken.Load(); tc != nil {
+		return tc.ConnectionState(), true
+	}
+	return tls.ConnectionState{}, false
+}
 
 // SelectedProtocol is what ALPN has come to, for the ISocket view; "" before the handshake is
 // over, and without.
 func (s *session) SelectedProtocol() string {
-	if state := s.state.Load(); state != nil {
-		return state.NegotiatedProtocol
-	}
-	return ""
+	state, _ := s.state()
+	return state.NegotiatedProtocol
 }
 
 // gathered is where small writes come together to one record.
@@ -264,7 +235,7 @@ func (s *session) Seal(dst, src *buffers.Chain, limit int) error {
 		if _, err := s.tc.Write(p); err != nil {
 			return newError(err, false)
 		}
-		src.Consume(s.host.Cache(), len(p))
+		src.Consume(s.t.host.Cache(), len(p))
 	}
 	return nil
 }
@@ -276,7 +247,7 @@ func (s *session) sealGathered(src *buffers.Chain) error {
 	for n < maxPlaintext && src.Len() > 0 {
 		p := src.Front()
 		c := copy(record[n:], p)
-		src.Consume(s.host.Cache(), c)
+		src.Consume(s.t.host.Cache(), c)
 		n += c
 	}
 	_, err := s.tc.Write(record[:n])
@@ -305,8 +276,7 @@ func (s *session) Abort(err error) {
 	if s.phase != over {
 		s.become(over)
 	}
-	if s.t == nil {
-		return // it never started
+	if s.t.hs != nil {
+		s.t.hs.end(err)
 	}
-	s.t.end(err)
 }

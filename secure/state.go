@@ -19,9 +19,7 @@ type Negotiation struct {
 // shared and not to be changed.
 func State(c *conn.Stream) (tls.ConnectionState, bool) {
 	if s, is := sessionOf(c); is {
-		if state := s.state.Load(); state != nil {
-			return *state, true
-		}
+		return s.state()
 	}
 	return tls.ConnectionState{}, false
 }

@@ -1,13 +1,13 @@
 package secure
 
 import (
+	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"time"
 
 	"github.com/sluice-net/sluice/buffers"
-	"github.com/sluice-net/sluice/internal/lock"
+	"github.com/sluice-net/sluice/conn"
 )
 
 var (
@@ -26,53 +26,33 @@ func (wouldBlock) Temporary() bool { return true }
 // recordHeader is the size of a TLS record's header, whose last two bytes are its length.
 const recordHeader = 5
 
-// transport is the network of a tls.Conn, in memory.
-//
-// Until handover the handshake's goroutine reads and writes it, and waits in it; after that
-// the loop does, under the connection's lock, and nothing waits.
+// transport is the network of a tls.Conn, in memory: the loop's, under the connection's lock,
+// and nothing waits; but while there's a handshake, its goroutine's.
 type transport struct {
-	// Immutable.
-	alloc         *buffers.Allocator
-	cache         *buffers.Cache // of the loop, and its alone
-	gate          *Gate
-	wake          func() // has the loop call Open
-	local, remote net.Addr
+	hs   *handshake // until handover
+	host conn.SessionHost
+	peer net.Addr // a client's: it's asked for when a ticket comes, under the connection's lock
 
-	arrived chan struct{} // signalled: look again
-	ended   chan struct{} // closed by end
-
-	slot bool // the handshake's goroutine has one of the gate's: its own
-
-	// Guarded by mu, until handover.
-	mu  lock.Mutex
-	in  []byte // received, for the handshake; what's left belongs before src
-	out buffers.Chain
-	fin bool  // nothing follows
-	err error // why it's over
-
-	// The loop's, from handover on.
-	handed bool
+	rest   []byte         // what the handshake has left: it belongs before src
 	src    *buffers.Chain // during Open
 	dst    *buffers.Chain // during Open and Seal: where records go
+	fin    bool           // nothing follows src
 	header [recordHeader]byte
-	have   int // bytes of header
-	body   int // bytes of the record that are still to come
-}
-
-func newTransport(alloc *buffers.Allocator, cache *buffers.Cache, gate *Gate, wake func(), local, remote net.Addr) *transport {
-	return &transport{
-		alloc: alloc, cache: cache, gate: gate, wake: wake, local: local, remote: remote,
-		arrived: make(chan struct{}, 1), ended: make(chan struct{}),
-	}
+	have   uint8  // bytes of header
+	body   uint16 // bytes of the record that are still to come
 }
 
 // Read implements net.Conn.
 func (t *transport) Read(p []byte) (int, error) {
-	if !t.handed {
-		return t.await(p)
+	for t.hs != nil {
+		if err := t.hs.await(); err != nil {
+			return 0, err
+		}
+		if n := t.record(p); n > 0 {
+			return n, nil
+		}
 	}
-	n := t.record(p)
-	if n > 0 {
+	if n := t.record(p); n > 0 {
 		return n, nil
 	}
 	if t.fin {
@@ -81,84 +61,13 @@ func (t *transport) Read(p []byte) (int, error) {
 	return 0, errWouldBlock
 }
 
-// await is Read during the handshake.
-func (t *transport) await(p []byte) (int, error) {
-	t.mu.Lock()
-	for len(t.in) == 0 && !t.fin && t.err == nil {
-		t.mu.Unlock()
-		t.wake() // for what was written before, and for more input
-		t.leave()
-		select {
-		case <-t.arrived:
-		case <-t.ended:
-		}
-		t.enter()
-		t.mu.Lock()
-	}
-	defer t.mu.Unlock()
-	switch {
-	case t.err != nil:
-		return 0, t.err
-	case len(t.in) == 0:
-		return 0, io.ErrUnexpectedEOF
-	}
-	return t.record(p), nil
-}
-
-// enter waits for a slot of the gate; leave gives it up. On the handshake's goroutine.
-func (t *transport) enter() { t.slot = t.gate.enter(t.ended) }
-
-func (t *transport) leave() {
-	if t.slot {
-		t.slot = false
-		t.gate.leave()
-	}
-}
-
-// feed passes input on to the handshake, as much as it can do with at a time.
-func (t *transport) feed(src *buffers.Chain, fin bool) {
-	for src.Len() > 0 && len(t.in) < maxRecord {
-		p := src.Front()
-		t.in = append(t.in, p...)
-		src.Consume(nil, len(p))
-	}
-	t.fin = fin && src.Len() == 0
-	if len(t.in) > 0 || t.fin {
-		t.signal()
-	}
-}
-
-func (t *transport) signal() {
-	select {
-	case t.arrived <- struct{}{}:
-	default:
-	}
-}
-
-// end makes whoever waits, and each later call, fail.
-func (t *transport) end(err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.err == nil {
-		t.err = err
-		close(t.ended)
-	}
-	t.out.Release(nil)
-	t.in = nil
-}
-
-// Write implements net.Conn. It never fails: who may write how much was decided before.
+// Write implements net.Conn. On the loop it never fails: who may write how much was decided
+// before.
 func (t *transport) Write(p []byte) (int, error) {
-	if t.handed {
-		t.dst.AppendCopy(t.cache, nil, p, false, false)
-		return len(p), nil
+	if t.hs != nil {
+		return t.hs.write(p)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.err != nil {
-		return 0, t.err
-	}
-	t.out.AppendCopy(nil, t.alloc, p, false, false)
+	t.dst.AppendCopy(t.host.Cache(), nil, p, false, false)
 	return len(p), nil
 }
 
@@ -167,17 +76,17 @@ func (t *transport) Write(p []byte) (int, error) {
 func (t *transport) record(p []byte) (n int) {
 	for n < len(p) {
 		if t.have < recordHeader {
-			got := t.take(p[n:min(len(p), n+recordHeader-t.have)])
+			got := t.take(p[n:min(len(p), n+recordHeader-int(t.have))])
 			copy(t.header[t.have:], p[n:n+got])
-			n, t.have = n+got, t.have+got
+			n, t.have = n+got, t.have+uint8(got)
 			if t.have < recordHeader {
 				return n
 			}
-			t.body = int(t.header[3])<<8 | int(t.header[4])
+			t.body = t.length()
 			continue
 		}
-		got := t.take(p[n:min(len(p), n+t.body)])
-		n, t.body = n+got, t.body-got
+		got := t.take(p[n:min(len(p), n+int(t.body))])
+		n, t.body = n+got, t.body-uint16(got)
 		if t.body == 0 {
 			t.have = 0
 			return n
@@ -192,7 +101,7 @@ func (t *transport) record(p []byte) (n int) {
 // available is how much input there is, and held how much of an incomplete record crypto/tls
 // has already: together they bound what the next read can yield.
 func (t *transport) available() int {
-	n := len(t.in)
+	n := len(t.rest)
 	if t.src != nil {
 		n += t.src.Len()
 	}
@@ -201,17 +110,24 @@ func (t *transport) available() int {
 
 func (t *transport) held() int {
 	if t.have < recordHeader {
-		return t.have
+		return int(t.have)
 	}
-	return recordHeader + int(t.header[3])<<8 + int(t.header[4]) - t.body
+	return recordHeader + int(t.length()-t.body)
 }
 
-// take takes input from where the handshake left it, and then from the socket's.
+// length is the present record's, of which the header is there.
+func (t *transport) length() uint16 { return binary.BigEndian.Uint16(t.header[3:]) }
+
+// take takes input: during the handshake what was fed, and then what it has left, and what the
+// socket has.
 func (t *transport) take(p []byte) int {
-	if len(t.in) > 0 {
-		n := copy(p, t.in)
-		if t.in = t.in[n:]; len(t.in) == 0 {
-			t.in = nil
+	if t.hs != nil {
+		return t.hs.take(p)
+	}
+	if len(t.rest) > 0 {
+		n := copy(p, t.rest)
+		if t.rest = t.rest[n:]; len(t.rest) == 0 {
+			t.rest = nil
 		}
 		return n
 	}
@@ -219,7 +135,7 @@ func (t *transport) take(p []byte) int {
 		return 0
 	}
 	n := copy(p, t.src.Front())
-	t.src.Consume(t.cache, n)
+	t.src.Consume(t.host.Cache(), n)
 	return n
 }
 
@@ -227,10 +143,15 @@ func (t *transport) take(p []byte) int {
 func (t *transport) Close() error { return nil }
 
 // LocalAddr implements net.Conn.
-func (t *transport) LocalAddr() net.Addr { return t.local }
+func (t *transport) LocalAddr() net.Addr { return t.host.LocalAddr() }
 
 // RemoteAddr implements net.Conn.
-func (t *transport) RemoteAddr() net.Addr { return t.remote }
+func (t *transport) RemoteAddr() net.Addr {
+	if t.peer != nil {
+		return t.peer
+	}
+	return t.host.RemoteAddr()
+}
 
 // SetDeadline implements net.Conn; deadlines are the connection's.
 func (t *transport) SetDeadline(time.Time) error { return nil }

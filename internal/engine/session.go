@@ -71,24 +71,28 @@ type SessionHost interface {
 // sessionState is a connection's session and the bytes on their way through it.
 // Conn.out stays what the application wrote; wire is what becomes of it.
 type sessionState struct {
-	s      Session       // nil until it's made, on the loop
-	in     buffers.Chain // received, not consumed by Open
-	plain  buffers.Chain // opened, not read
-	reply  buffers.Chain // what Open answers, during it
-	wire   buffers.Chain // sealed or answered, not sent
-	kept   buffers.Chain // with Env.Track: what's in Conn.out, for completions
-	sealed buffers.Chain // … what's in wire
-	ready  bool          // the handshake is over
-	more   bool          // Buffered, after the last Open
-	fin    bool          // the socket's end was read
-	idle   bool          // … and Open, which knows, has made nothing of it
-	ended  bool          // Open has returned something final
-	closed bool          // CloseWrite was called
-	woken  bool
+	s        Session       // nil until it's made, on the loop
+	in       buffers.Chain // received, not consumed by Open
+	plain    buffers.Chain // opened, not read
+	wire     buffers.Chain // sealed or answered, not sent
+	*tracked               // with Env.Track, else nil
+	ready    bool          // the handshake is over
+	more     bool          // Buffered, after the last Open
+	fin      bool          // the socket's end was read
+	idle     bool          // … and Open, which knows, has made nothing of it
+	ended    bool          // Open has returned something final
+	closed   bool          // CloseWrite was called
+	woken    bool
 
 	since     time.Duration // when the handshake began
 	upgrade   bool          // the consumer is to be told when it's ready
 	lastWords bool          // the end is decided, and what the session has to say to that is being sent
+}
+
+// tracked is kept for completions, because a session consumes Conn.out as it likes.
+type tracked struct {
+	kept   buffers.Chain // what's in Conn.out
+	sealed buffers.Chain // … what's in wire
 }
 
 func (s *sessionState) hasOutput() bool { return s.wire.Len() > 0 }
@@ -127,7 +131,8 @@ func (c *Conn) startSessionLocked(from SessionFactory, role Role, name string) {
 	x := c.extLocked()
 	x.session = &sessionState{since: c.shard.r.Now()} // what others do from now on finds it in the way
 	if c.shard.env.Track {
-		c.out.Share(c.shard.cache, &x.session.kept) // what was written before
+		x.session.tracked = &tracked{}
+		c.out.Share(c.shard.cache, &x.session.tracked.kept) // what was written before
 	}
 	x.deadline.armDue = true
 	c.leave()
@@ -183,7 +188,7 @@ func (c *Conn) runSessionLocked(t *turn) {
 			s.fin = true
 		}
 	}
-	reply := &s.reply
+	reply := &c.shard.reply
 	before, input := s.plain.Len(), s.in.Len()
 	err := c.guardSession(func() error {
 		err := s.s.Open(&s.plain, &s.in, reply, s.fin)
@@ -265,7 +270,7 @@ func (c *Conn) hasLastWordsLocked() bool {
 func (c *Conn) wiredLocked(n int) {
 	s := c.ext.session
 	s.wire.Consume(c.shard.cache, n)
-	if s.wire.Len() == 0 {
+	if s.wire.Len() == 0 && s.tracked != nil {
 		s.sealed.MoveAll(&c.ext.done)
 	}
 }
@@ -290,7 +295,7 @@ func (c *Conn) takePlaintextLocked(p []byte) int {
 // keptLocked is where what's written is kept for its completion, because a session
 // consumes Conn.out as it likes; nil where it needn't be.
 func (c *Conn) keptLocked() *buffers.Chain {
-	if c.ext == nil || c.ext.session == nil || !c.shard.env.Track {
+	if c.ext == nil || c.ext.session == nil || c.ext.session.tracked == nil {
 		return nil
 	}
 	return &c.ext.session.kept
@@ -315,7 +320,7 @@ func (c *Conn) flushSessionLocked(t *turn) {
 			return
 		}
 		c.shard.add(CountSentBytes, uint64(sealed))
-		if c.shard.env.Track {
+		if s.tracked != nil {
 			s.kept.MoveFront(k, sealed, &s.sealed)
 		}
 	}
@@ -366,12 +371,12 @@ func (s *sessionState) end(c *Conn) {
 			return nil
 		})
 	}
-	if c.shard.env.Track {
+	if s.tracked != nil {
 		c.out.Release(k)
 		s.sealed.MoveAll(&c.out)
 		s.kept.MoveAll(&c.out)
 	}
-	for _, q := range []*buffers.Chain{&s.in, &s.plain, &s.reply, &s.wire, &s.kept, &s.sealed} {
+	for _, q := range []*buffers.Chain{&s.in, &s.plain, &s.wire} {
 		q.Release(k)
 	}
 	c.ext.past, c.ext.session = s.s, nil

@@ -56,7 +56,8 @@ type Shard struct {
 	untimed int // calls until one is timed; 0: this one is
 	began   time.Duration
 	vectors [sys.MaxVectors][]byte
-	scratch []byte // where discarded input goes
+	scratch []byte        // where discarded input goes
+	reply   buffers.Chain // what a session's Open answers, during it
 
 	_         [64]byte // published is read from elsewhere
 	published [counterCount]atomic.Uint64
