@@ -206,7 +206,7 @@ func TestSocketLogs(t *testing.T) {
 func TestAcceptFailuresAreLoggedSparingly(t *testing.T) {
 	const failures = 16 // in a row, before the first pause
 	log, calls := &logged{}, make(chan struct{}, 1000)
-	k := &broken{Kernel: sys.OS{}, accept: unix.ECONNABORTED, accepts: calls}
+	k := &broken{Kernel: &sys.OS{}, accept: unix.ECONNABORTED, accepts: calls}
 	w := listen(t, conn.TCP(), conn.SocketConfig{Mux: startMux(t, k), Logger: slog.New(slog.NewTextHandler(log, nil))}, "127.0.0.1")
 	for range failures {
 		receive(t, calls, "accept")
@@ -305,10 +305,10 @@ func TestSocketTimeouts(t *testing.T) {
 // to send it to, too: a Unix-domain listener whose queue is full answers nobody.
 func TestShutdownDoesNotWaitForEver(t *testing.T) {
 	at := filepath.Join(testenv.SocketDir(t), "s")
-	fd, _, err := sys.OS{}.Bind(sys.ListenSpec{Addr: sys.Addr{Path: at}})
+	fd, _, err := (&sys.OS{}).Bind(sys.ListenSpec{Addr: sys.Addr{Path: at}})
 	must(t, err)
-	defer sys.OS{}.Close(fd)
-	if errno := (sys.OS{}).Listen(fd, 1); errno != 0 {
+	defer (&sys.OS{}).Close(fd)
+	if errno := (&sys.OS{}).Listen(fd, 1); errno != 0 {
 		t.Fatal(errno)
 	}
 	for { // fill the queue

@@ -256,7 +256,7 @@ func TestSocketFailures(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			tt.kernel.Kernel = sys.OS{}
+			tt.kernel.Kernel = &sys.OS{}
 			tt.c.Mux = startMux(t, &tt.kernel)
 			s, u := newSocket(t, tt.p, "the socket", tt.c)
 			if s.Err() != nil {
@@ -278,7 +278,7 @@ func TestSocketFailures(t *testing.T) {
 // SHUTDOWN LISTEN_FAILED and ACCEPT_FAILED; a failure that passes ends nothing (faults:
 // EMFILE and friends never shut a listener).
 func TestListenerFailures(t *testing.T) {
-	k := &broken{Kernel: sys.OS{}, listen: unix.EADDRINUSE}
+	k := &broken{Kernel: &sys.OS{}, listen: unix.EADDRINUSE}
 	s, u := newSocket(t, conn.TCP(), "the socket", conn.SocketConfig{Mux: startMux(t, k)})
 	must(t, s.Bind("127.0.0.1", 0))
 	u.next()
@@ -288,7 +288,7 @@ func TestListenerFailures(t *testing.T) {
 		t.Errorf("Err: %v", s.Err())
 	}
 	for errno, want := range map[sys.Errno]string{unix.EBADF: "shutdown accept_failed", unix.EINVAL: "shutdown accept_failed", unix.EMFILE: "shutdown normal"} {
-		k := &broken{Kernel: sys.OS{}, accept: errno}
+		k := &broken{Kernel: &sys.OS{}, accept: errno}
 		w := listen(t, conn.TCP(), conn.SocketConfig{Mux: startMux(t, k)}, "127.0.0.1")
 		if errno == unix.EMFILE {
 			must(t, w.listener.Shutdown())

@@ -17,7 +17,7 @@ func fullQueue(t *testing.T, path string) {
 	t.Helper()
 	var k sys.OS
 	at := sys.Addr{Path: path}
-	l, _, err := sys.ListenOn(k, sys.ListenSpec{Addr: at, Backlog: 1})
+	l, _, err := sys.ListenOn(&k, sys.ListenSpec{Addr: at, Backlog: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func newNet(t testing.TB, s netSetup) *network {
 		n.env.Category = engine.CategoryUnix
 		spec.Addr = sys.Addr{Path: filepath.Join(testenv.SocketDir(t), "s")}
 	}
-	fd, addr, err := sys.ListenOn(sys.OS{}, spec)
+	fd, addr, err := sys.ListenOn(&sys.OS{}, spec)
 	must(t, err)
 	n.addr, n.env.Local = addr, addr
 	n.env.InitShards()

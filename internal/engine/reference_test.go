@@ -167,7 +167,7 @@ func TestConnectionForALoopThatHasEnded(t *testing.T) {
 	said := make(chan string, 10)
 	env := &engine.Env{Mux: mux, Consumer: &witness{said: said}, Allocator: mux.Allocator}
 	env.InitShards()
-	fd, at, err := sys.ListenOn(sys.OS{}, sys.ListenSpec{Addr: sys.Addr{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}})
+	fd, at, err := sys.ListenOn(&sys.OS{}, sys.ListenSpec{Addr: sys.Addr{AddrPort: netip.MustParseAddrPort("127.0.0.1:0")}})
 	must(t, err)
 	_, err = engine.NewAcceptor(env, &openHouse{}, mux.Group.Reactors()[1], fd, true)
 	must(t, err)

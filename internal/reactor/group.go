@@ -60,7 +60,7 @@ func (c Config) withDefaults() Config {
 		c.NewPoller = NewPoller
 	}
 	if c.Kernel == nil {
-		c.Kernel = sys.OS{}
+		c.Kernel = &sys.OS{}
 	}
 	if c.Clock == nil {
 		c.Clock = newSystemClock()

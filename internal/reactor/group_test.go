@@ -215,7 +215,7 @@ func TestIDsAndSeams(t *testing.T) {
 	if a, b := g.NextID(), g.NextID(); a != 1 || b != 2 {
 		t.Errorf("IDs %d, %d", a, b)
 	}
-	if g.Reactors()[0].Kernel() != (sys.OS{}) {
+	if _, is := g.Reactors()[0].Kernel().(*sys.OS); !is {
 		t.Error("the default kernel isn't the system")
 	}
 	done := make(chan struct{})

@@ -19,7 +19,7 @@ func familyOf(a Addr) int {
 }
 
 // Socket implements Kernel.
-func (OS) Socket(to Addr, o Options) (int, error) {
+func (*OS) Socket(to Addr, o Options) (int, error) {
 	family := familyOf(to)
 	fd, err := socket(family)
 	if err != nil {
@@ -33,7 +33,7 @@ func (OS) Socket(to Addr, o Options) (int, error) {
 }
 
 // Connect implements Kernel. A connect that a signal interrupts goes on by itself.
-func (OS) Connect(fd int, to Addr) Errno {
+func (*OS) Connect(fd int, to Addr) Errno {
 	errno := errnoOf(unix.Connect(fd, to.sockaddr()))
 	if errno == unix.EINTR {
 		return unix.EINPROGRESS

@@ -15,28 +15,28 @@ var errUserTimeout = errors.New("TCP_USER_TIMEOUT exists on Linux only")
 const ioFlags = unix.MSG_DONTWAIT
 
 // Recv implements Kernel.
-func (OS) Recv(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags) }
+func (*OS) Recv(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags) }
 
 // Peek implements Kernel.
-func (OS) Peek(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_PEEK) }
+func (*OS) Peek(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_PEEK) }
 
 // RecvOOB implements Kernel.
-func (OS) RecvOOB(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_OOB) }
+func (*OS) RecvOOB(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_OOB) }
 
 // Send implements Kernel.
-func (OS) Send(fd int, p []byte) (int, Errno) { return sendv(fd, [][]byte{p}, ioFlags) }
+func (*OS) Send(fd int, p []byte) (int, Errno) { return sendv(fd, [][]byte{p}, ioFlags) }
 
 // SendOOB implements Kernel.
-func (OS) SendOOB(fd int, p []byte) (int, Errno) {
+func (*OS) SendOOB(fd int, p []byte) (int, Errno) {
 	return sendv(fd, [][]byte{p}, ioFlags|unix.MSG_OOB)
 }
 
 // Sendv implements Kernel.
-func (OS) Sendv(fd int, v [][]byte) (int, Errno) { return sendv(fd, v, ioFlags) }
+func (*OS) Sendv(fd int, v [][]byte) (int, Errno) { return sendv(fd, v, ioFlags) }
 
 // Readable implements Kernel. It never disagrees with Recv: kqueue doesn't announce
 // out-of-band data, so nobody asks.
-func (OS) Readable(int) bool { return false }
+func (*OS) Readable(int) bool { return false }
 
 func recv(fd int, p []byte, flags int) (int, Errno) {
 	if len(p) > MaxIO {
@@ -84,7 +84,7 @@ func sendv(fd int, v [][]byte, flags int) (int, Errno) {
 }
 
 // Accept implements Kernel.
-func (OS) Accept(fd int) (int, Addr, Errno) {
+func (*OS) Accept(fd int) (int, Addr, Errno) {
 	for {
 		n, sa, err := accept(fd)
 		switch errno := errnoOf(err); errno {
@@ -98,7 +98,7 @@ func (OS) Accept(fd int) (int, Addr, Errno) {
 }
 
 // PeerCredentials implements Kernel (LOCAL_PEERCRED).
-func (OS) PeerCredentials(fd int) (Credentials, error) {
+func (*OS) PeerCredentials(fd int) (Credentials, error) {
 	const solLocal = 0
 	c, err := unix.GetsockoptXucred(fd, solLocal, unix.LOCAL_PEERCRED)
 	if err != nil {
@@ -112,13 +112,13 @@ func (OS) PeerCredentials(fd int) (Credentials, error) {
 }
 
 // LocalAddr implements Kernel.
-func (OS) LocalAddr(fd int) (Addr, Errno) {
+func (*OS) LocalAddr(fd int) (Addr, Errno) {
 	sa, err := unix.Getsockname(fd)
 	return addrOf(sa), errnoOf(err)
 }
 
 // RemoteAddr implements Kernel.
-func (OS) RemoteAddr(fd int) (Addr, Errno) {
+func (*OS) RemoteAddr(fd int) (Addr, Errno) {
 	sa, err := unix.Getpeername(fd)
 	return addrOf(sa), errnoOf(err)
 }

@@ -39,7 +39,7 @@ func socket(family int) (int, error) {
 }
 
 // AtMark implements Kernel.
-func (OS) AtMark(fd int) (bool, Errno) {
+func (*OS) AtMark(fd int) (bool, Errno) {
 	const siocAtMark = 0x40047307 // _IOR('s', 7, int)
 	n, err := unix.IoctlGetInt(fd, siocAtMark)
 	return n != 0, errnoOf(err)

@@ -11,7 +11,7 @@ func socket(family int) (int, error) {
 }
 
 // AtMark implements Kernel.
-func (OS) AtMark(fd int) (bool, Errno) {
+func (*OS) AtMark(fd int) (bool, Errno) {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCATMARK)
 	return n != 0, errnoOf(err)
 }

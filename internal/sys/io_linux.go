@@ -2,34 +2,37 @@ package sys
 
 import (
 	"net/netip"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
+// What follows calls syscall.RawSyscall6 and not unix's, which is the same one jump later.
+
 const ioFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
 // Recv implements Kernel.
-func (OS) Recv(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags) }
+func (*OS) Recv(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags) }
 
 // Peek implements Kernel.
-func (OS) Peek(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_PEEK) }
+func (*OS) Peek(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_PEEK) }
 
 // RecvOOB implements Kernel.
-func (OS) RecvOOB(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_OOB) }
+func (*OS) RecvOOB(fd int, p []byte) (int, Errno) { return recv(fd, p, ioFlags|unix.MSG_OOB) }
 
 // Send implements Kernel.
-func (OS) Send(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags) }
+func (*OS) Send(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags) }
 
 // SendOOB implements Kernel.
-func (OS) SendOOB(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags|unix.MSG_OOB) }
+func (*OS) SendOOB(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags|unix.MSG_OOB) }
 
 func recv(fd int, p []byte, flags int) (int, Errno) {
 	if len(p) > MaxIO {
 		p = p[:MaxIO]
 	}
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
 		switch errno {
 		case 0:
@@ -48,7 +51,7 @@ func send(fd int, p []byte, flags int) (int, Errno) {
 	}
 	raceRead(p)
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
 		switch errno {
 		case 0:
@@ -61,7 +64,7 @@ func send(fd int, p []byte, flags int) (int, Errno) {
 }
 
 // Sendv implements Kernel.
-func (OS) Sendv(fd int, v [][]byte) (int, Errno) {
+func (*OS) Sendv(fd int, v [][]byte) (int, Errno) {
 	var iov [MaxVectors]unix.Iovec
 	used, room := 0, MaxIO
 	for _, p := range v {
@@ -84,7 +87,7 @@ func (OS) Sendv(fd int, v [][]byte) (int, Errno) {
 	msg.Iov = &iov[0]
 	msg.SetIovlen(used)
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
+		n, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
 			uintptr(unsafe.Pointer(&msg)), uintptr(ioFlags))
 		switch errno {
 		case 0:
@@ -98,7 +101,7 @@ func (OS) Sendv(fd int, v [][]byte) (int, Errno) {
 
 // Accept implements Kernel. It parses the address itself, because the portable
 // call allocates one for each connection.
-func (OS) Accept(fd int) (int, Addr, Errno) {
+func (*OS) Accept(fd int) (int, Addr, Errno) {
 	var sa unix.RawSockaddrAny
 	size := uint32(unsafe.Sizeof(sa))
 	for {
@@ -116,10 +119,10 @@ func (OS) Accept(fd int) (int, Addr, Errno) {
 }
 
 // LocalAddr implements Kernel.
-func (OS) LocalAddr(fd int) (Addr, Errno) { return nameOf(unix.SYS_GETSOCKNAME, fd) }
+func (*OS) LocalAddr(fd int) (Addr, Errno) { return nameOf(unix.SYS_GETSOCKNAME, fd) }
 
 // RemoteAddr implements Kernel.
-func (OS) RemoteAddr(fd int) (Addr, Errno) { return nameOf(unix.SYS_GETPEERNAME, fd) }
+func (*OS) RemoteAddr(fd int) (Addr, Errno) { return nameOf(unix.SYS_GETPEERNAME, fd) }
 
 // nameOf asks for an address itself, too: package unix doesn't tell an unnamed
 // Unix-domain socket from one with an empty abstract name.
@@ -176,13 +179,13 @@ func unixPath(un *unix.RawSockaddrUnix, size int) string {
 }
 
 // AtMark implements Kernel.
-func (OS) AtMark(fd int) (bool, Errno) {
+func (*OS) AtMark(fd int) (bool, Errno) {
 	n, err := unix.IoctlGetInt(fd, unix.SIOCATMARK)
 	return n != 0, errnoOf(err)
 }
 
 // PeerCredentials implements Kernel (SO_PEERCRED).
-func (OS) PeerCredentials(fd int) (Credentials, error) {
+func (*OS) PeerCredentials(fd int) (Credentials, error) {
 	c, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return Credentials{}, err
@@ -191,7 +194,7 @@ func (OS) PeerCredentials(fd int) (Credentials, error) {
 }
 
 // Readable implements Kernel.
-func (OS) Readable(fd int) bool {
+func (*OS) Readable(fd int) bool {
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(p, 0)
 	return err == nil && n > 0 && p[0].Revents&unix.POLLIN != 0

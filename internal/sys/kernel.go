@@ -116,4 +116,4 @@ type Options struct {
 // OS is the operating system itself.
 type OS struct{}
 
-var _ Kernel = OS{}
+var _ Kernel = (*OS)(nil)

@@ -66,7 +66,7 @@ func (k OS) bind(fd, family int, spec ListenSpec) (Addr, error) {
 }
 
 // Listen implements Kernel.
-func (OS) Listen(fd, backlog int) Errno {
+func (*OS) Listen(fd, backlog int) Errno {
 	if backlog <= 0 {
 		backlog = maxBacklog
 	}

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var kernel sys.Kernel = sys.OS{}
+var kernel sys.Kernel = &sys.OS{}
 
 // closer closes descriptors at the end of a test, once each.
 type closer struct {

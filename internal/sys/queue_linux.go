@@ -6,7 +6,7 @@ import "golang.org/x/sys/unix"
 const tcpListen = 10
 
 // AcceptQueue implements Kernel.
-func (OS) AcceptQueue(fd int) (length, limit int, errno Errno) {
+func (*OS) AcceptQueue(fd int) (length, limit int, errno Errno) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	switch {
 	case err != nil:

@@ -8,10 +8,10 @@ import (
 )
 
 // ShutdownWrite implements Kernel.
-func (OS) ShutdownWrite(fd int) Errno { return errnoOf(unix.Shutdown(fd, unix.SHUT_WR)) }
+func (*OS) ShutdownWrite(fd int) Errno { return errnoOf(unix.Shutdown(fd, unix.SHUT_WR)) }
 
 // SocketError implements Kernel.
-func (OS) SocketError(fd int) Errno {
+func (*OS) SocketError(fd int) Errno {
 	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
 		return errnoOf(err)
@@ -20,7 +20,7 @@ func (OS) SocketError(fd int) Errno {
 }
 
 // SetLinger implements Kernel.
-func (OS) SetLinger(fd int, on bool, seconds int) Errno {
+func (*OS) SetLinger(fd int, on bool, seconds int) Errno {
 	l := unix.Linger{}
 	if on {
 		l.Onoff, l.Linger = 1, int32(seconds)
@@ -29,10 +29,10 @@ func (OS) SetLinger(fd int, on bool, seconds int) Errno {
 }
 
 // Close implements Kernel.
-func (OS) Close(fd int) Errno { return errnoOf(unix.Close(fd)) }
+func (*OS) Close(fd int) Errno { return errnoOf(unix.Close(fd)) }
 
 // Reserve implements Kernel.
-func (OS) Reserve() (int, error) {
+func (*OS) Reserve() (int, error) {
 	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("open "+os.DevNull, err)
