@@ -2,30 +2,72 @@ package server_test
 
 import (
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
 	"github.com/sluice-net/sluice/internal/reactor"
+	"github.com/sluice-net/sluice/internal/sys"
 	"github.com/sluice-net/sluice/server"
 )
 
-// handClock is a clock that only the test moves. Its alarms never go off.
-type handClock struct{ now atomic.Int64 }
+// handClock is a clock that only the test moves. Alarms go off while it does.
+type handClock struct {
+	mu     sync.Mutex
+	now    time.Duration
+	alarms map[*handAlarm]time.Duration // that are set, and for when
+}
 
-func (c *handClock) advance(d time.Duration)     { c.now.Add(int64(d)) }
-func (c *handClock) Now() time.Duration          { return time.Duration(c.now.Load()) }
-func (*handClock) NewAlarm(func()) reactor.Alarm { return silentAlarm{} }
+func (c *handClock) Now() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
 
-type silentAlarm struct{}
+func (c *handClock) advance(d time.Duration) {
+	c.mu.Lock()
+	c.now += d
+	var due []*handAlarm
+	for a, at := range c.alarms {
+		if at <= c.now {
+			delete(c.alarms, a)
+			due = append(due, a)
+		}
+	}
+	c.mu.Unlock()
+	for _, a := range due {
+		a.off()
+	}
+}
 
-func (silentAlarm) Set(time.Duration) {}
-func (silentAlarm) Stop()             {}
+func (c *handClock) NewAlarm(off func()) reactor.Alarm { return &handAlarm{c, off} }
 
-// clocked gives the server a Mux of its own that goes by k and by a clock.
-func clocked(t *testing.T, k *originKernel, clock *handClock) func(*server.Config) {
+type handAlarm struct {
+	clock *handClock
+	off   func()
+}
+
+func (a *handAlarm) Set(after time.Duration) {
+	c := a.clock
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.alarms == nil {
+		c.alarms = map[*handAlarm]time.Duration{}
+	}
+	c.alarms[a] = c.now + after
+}
+
+func (a *handAlarm) Stop() {
+	c := a.clock
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.alarms, a)
+}
+
+// clocked gives the server a Mux of its own that goes by k (nil: the system) and by a clock.
+func clocked(t *testing.T, k sys.Kernel, clock *handClock) func(*server.Config) {
 	return func(c *server.Config) {
 		mux, err := engine.NewMux(engine.MuxConfig{
 			Loops: 2, Logger: c.Logger, SlowCallback: -1, Reactor: reactor.Config{Kernel: k, Clock: clock},
