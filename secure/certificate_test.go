@@ -121,7 +121,7 @@ func TestBadCertificates(t *testing.T) {
 	}
 }
 
-// faults.md: expired certificate: it's shown, if there's no other, and logged; the day is
+// faults.md, TLS: expired certificate: it's shown, if there's no other, and logged; the day is
 // there to be exported.
 func TestExpiredCertificate(t *testing.T) {
 	ca := authority(t, "expiry")

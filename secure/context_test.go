@@ -50,7 +50,7 @@ func TestBadConfigs(t *testing.T) {
 	}
 }
 
-// Contract: SetServerCertificate(cert, hostName): served by SNI. faults.md: unknown SNI.
+// Contract: SetServerCertificate(cert, hostName): served by SNI. faults.md, TLS: unknown SNI.
 func TestServerNames(t *testing.T) {
 	ca := authority(t, "names")
 	leaf := func(names ...string) *identity { return ca.leaf(t, "ECDSA", names...) }
@@ -83,7 +83,7 @@ func TestServerNames(t *testing.T) {
 	}
 }
 
-// faults.md: unknown SNI. A server without a certificate refuses all; one that has only
+// faults.md, TLS: unknown SNI. A server without a certificate refuses all; one that has only
 // some for certain names refuses the others, by an alert.
 func TestNoCertificate(t *testing.T) {
 	ca := authority(t, "none")

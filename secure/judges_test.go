@@ -128,7 +128,7 @@ func judged(t *testing.T, what string, want []string, lines []line, tool string,
 }
 
 // DESIGN: any client: OpenSSL's, with all versions, keys, ALPN, resumption, client
-// certificates. faults.md: KeyUpdate, renegotiation.
+// certificates. faults.md, TLS: KeyUpdate, renegotiation.
 func TestOpenSSL(t *testing.T) {
 	r := newCourtroom(t)
 	once := []line{{tell: said}}

@@ -113,7 +113,7 @@ func (c trial) judge(t *testing.T, i int, o outcome) {
 	}
 }
 
-// DESIGN "TLS"; faults.md: ALPN mismatch, client certificate none/expired/wrong CA. Our
+// DESIGN, TLS; faults.md, TLS: ALPN mismatch, client certificate none/expired/wrong CA. Our
 // server with clients of the standard library.
 func TestMatrixOfServers(t *testing.T) {
 	m := newMatrix(t)

@@ -183,7 +183,7 @@ func TestForgedRecords(t *testing.T) {
 		}, unexpected},
 		"a KeyUpdate of another kind": {0, func(f *forger) []byte { return f.seal(handshakeRecord, "\x18\x00\x00\x01\x02") }, undecoded},
 		"an empty handshake record":   {0, func(f *forger) []byte { return f.seal(handshakeRecord, "") }, unexpected},
-		"renegotiation":               {0, func(f *forger) []byte { return f.seal(handshakeRecord, string(f.hello[5:])) }, unexpected},
+		"renegotiation":               {0, func(f *forger) []byte { return f.seal(handshakeRecord, string(f.hello[recordHeader:])) }, unexpected},
 		"a record of no known type":   {0, func(f *forger) []byte { return f.seal(99, "x") }, unexpected},
 		"an oversize record":          {0, func(*forger) []byte { return []byte("\x17\x03\x03\x41\x01") }, overflow},
 		"oversize plaintext":          {0, func(f *forger) []byte { return f.seal(applicationRecord, strings.Repeat("x", 1<<14+1)) }, overflow},

@@ -16,7 +16,7 @@ import (
 	"github.com/sluice-net/sluice/secure"
 )
 
-// faults.md: half-written key, expired certificate: the last good one stays, and the error
+// faults.md, TLS: half-written key, expired certificate: the last good one stays, and the error
 // names the file; what's good beside it is taken.
 func TestReloadKeepsTheLastGoodOne(t *testing.T) {
 	ca := authority(t, "reload")
@@ -210,10 +210,10 @@ func TestWatchEnds(t *testing.T) {
 	x.Watch(ctx, make(chan time.Time))
 }
 
-// faults.md: certificate rotation every 100 ms under load: connections go on, none fails,
-// each is shown one of the certificates with its own key. Rotation here is as fast as it
-// can be; files are replaced one after the other, so that certificate and key don't fit
-// in between.
+// faults.md, TLS: certificate rotation every 100 ms under load, half-written key: connections
+// go on, none fails, each is shown one of the certificates with its own key. Rotation here is
+// as fast as it can be; files are replaced one after the other, so that certificate and key
+// don't fit in between.
 func TestRotationUnderLoad(t *testing.T) {
 	const rotations, clients = 12, 2
 	ca := authority(t, "rotation")

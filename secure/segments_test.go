@@ -6,9 +6,14 @@ import (
 	"log/slog"
 	"net"
 	"testing"
+	"time"
 
+	"github.com/sluice-net/sluice/secure"
 	"github.com/sluice-net/sluice/server"
 )
+
+// recordHeader is the size of a record's header, whose last two bytes are its length.
+const recordHeader = 5
 
 // cutter writes in pieces of n bytes.
 type cutter struct {
@@ -23,6 +28,55 @@ func (c cutter) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// fragmenter makes a record of each byte of what a client says in the clear.
+type fragmenter struct {
+	net.Conn
+	sealed bool // from ChangeCipherSpec on
+}
+
+func (f *fragmenter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := recordHeader + int(rest[3])<<8 + int(rest[4])
+		var out []byte
+		if f.sealed = f.sealed || rest[0] != handshakeRecord; f.sealed {
+			out = rest[:n]
+		} else {
+			for _, b := range rest[recordHeader:n] {
+				out = append(out, rest[0], rest[1], rest[2], 0, 1, b)
+			}
+		}
+		if _, err := f.Conn.Write(out); err != nil {
+			return 0, err
+		}
+		rest = rest[n:]
+	}
+	return len(p), nil
+}
+
+// faults.md, TLS: 1-byte records, of the handshake and of data.
+func TestRecordsOfOneByte(t *testing.T) {
+	ca := authority(t, "fragments")
+	at := serve(t, echo{}, newContext(t, secure.Config{Certificates: []secure.Certificate{ca.leaf(t, "ECDSA", "a.test").certificate()}}))
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		raw, err := net.Dial("tcp", at[0])
+		must(t, err)
+		must(t, raw.SetDeadline(time.Now().Add(failSafe)))
+		config := trusting(ca, "a.test")
+		config.MaxVersion = version
+		c := tls.Client(&fragmenter{Conn: raw}, config)
+		must(t, c.Handshake())
+		for _, b := range []byte(said) {
+			_, err := c.Write([]byte{b})
+			must(t, err)
+		}
+		again := make([]byte, len(said))
+		if _, err := io.ReadFull(c, again); err != nil || string(again) != said {
+			t.Errorf("%s: %q, %v, want %q", tls.VersionName(version), again, err, said)
+		}
+		must(t, c.Close())
+	}
 }
 
 // faults.md, TLS: records and a ClientHello in 1-byte segments, and in pieces of other sizes:

@@ -189,8 +189,12 @@ func TestSecureCallbacks(t *testing.T) {
 
 var errDeadline = os.ErrDeadlineExceeded
 
-// seed-contract.md 2: OnFatalError, OnRemoteFatalError; faults.md, TLS: garbage, plaintext, a
-// client that doesn't trust us, truncation. Nobody else suffers.
+// marked is what would be recognised in the log: 16 bytes.
+const marked = "0123456789abcdef"
+
+// seed-contract.md 2: OnFatalError, OnRemoteFatalError; faults.md, TLS: garbage, plaintext,
+// SSLv2 hello, oversize record, ALPN mismatch, a client that doesn't trust us, truncation: alert,
+// close, no attacker bytes in logs.
 func TestTLSFailures(t *testing.T) {
 	x, _, roots := contexts(t)
 	trusting := &tls.Config{RootCAs: roots, ServerName: "localhost"}
@@ -209,14 +213,34 @@ func TestTLSFailures(t *testing.T) {
 		want []string
 	}{
 		"plaintext": {func(t *testing.T, at string) {
-			c := dialSaying(t, at, "GET / HTTP/1.1\r\n\r\n")
+			c := dialSaying(t, at, "GET /"+marked+" HTTP/1.1\r\n\r\n")
 			if got, err := io.ReadAll(c); err != nil || len(got) == 0 || got[0] != 21 {
 				t.Errorf("the answer is % x, %v: want an alert and the end", got, err)
 			}
 			_ = c.Close()
 		}, []string{"in fatal", "released", "secure released"}},
+		"SSLv2": {func(t *testing.T, at string) {
+			c := dialSaying(t, at, "\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10"+marked)
+			if got, err := io.ReadAll(c); err != nil || len(got) == 0 || got[0] != 21 {
+				t.Errorf("the answer is % x, %v: want an alert and the end", got, err)
+			}
+			_ = c.Close()
+		}, []string{"in fatal", "released", "secure released"}},
+		"garbage": {func(t *testing.T, at string) {
+			c := dialSaying(t, at, "\x16\x03\x01\x00\x20"+marked+marked)
+			if got, err := io.ReadAll(c); err != nil || len(got) == 0 || got[0] != 21 {
+				t.Errorf("the answer is % x, %v: want an alert and the end", got, err)
+			}
+			_ = c.Close()
+		}, []string{"in fatal", "released", "secure released"}},
+		"an unknown protocol": {func(t *testing.T, at string) {
+			_, err := tls.Dial("tcp", at, &tls.Config{RootCAs: roots, ServerName: "localhost", NextProtos: []string{marked}})
+			if err == nil || !strings.Contains(err.Error(), "no application protocol") {
+				t.Errorf("%v, want an alert", err)
+			}
+		}, []string{"in fatal", "released", "secure released"}},
 		"a record that's too large": {func(t *testing.T, at string) {
-			c := dialSaying(t, at, "\x16\x03\x01\xff\xff"+strings.Repeat("x", 20_000))
+			c := dialSaying(t, at, "\x16\x03\x01\xff\xff"+strings.Repeat(marked, 2000))
 			if got, err := io.ReadAll(c); err != nil || len(got) == 0 || got[0] != 21 {
 				t.Errorf("the answer is % x, %v: want an alert and the end", got, err)
 			}
@@ -263,7 +287,7 @@ func TestTLSFailures(t *testing.T) {
 			raw := dialSaying(t, at, "")
 			c := tls.Client(raw, trusting)
 			ping(t, c)
-			if _, err := raw.Write([]byte("\x17\x03\x03\x00\x20" + strings.Repeat("x", 32))); err != nil {
+			if _, err := raw.Write([]byte("\x17\x03\x03\x00\x20" + marked + marked)); err != nil {
 				t.Error(err)
 			}
 			var alert tls.AlertError
@@ -276,9 +300,16 @@ func TestTLSFailures(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			d := newTeller()
-			_, at := startSecure(t, d, x)
+			log := &debugLog{}
+			srv, at := startSecure(t, d, x, func(c *server.Config) { c.Logger = slog.New(log) })
 			tt.do(t, at)
 			d.want(t, tt.want...)
+			if err := srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if text := strings.Join(log.lines, "\n"); strings.Contains(text, marked) {
+				t.Errorf("the log has what the peer has made up:\n%s", text)
+			}
 		})
 	}
 }
@@ -312,6 +343,36 @@ func TestSecureConnectFails(t *testing.T) {
 		t.Error(err)
 	}
 	out.want(t, "out failed by TLS true", "released", "secure released")
+}
+
+// faults.md, TLS: TLS to plaintext: one who answers in the clear is told so, and gone.
+func TestTLSToPlaintext(t *testing.T) {
+	x, y, _ := contexts(t)
+	out := newTeller()
+	client, _ := startSecure(t, out, x)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	answering := spawn("the plain server", func() error {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "220 welcome\r\n"); err != nil {
+			return err
+		}
+		_, _ = io.Copy(io.Discard, c) // a ClientHello and an alert, until the end
+		return nil
+	})
+	var plain tls.RecordHeaderError
+	if _, err := client.Connect(t.Context(), server.Target{Network: "tls", Address: l.Addr().String(), TLS: y}, nil); !errors.As(err, &plain) {
+		t.Errorf("%v: want that it isn't TLS", err)
+	}
+	answering.wait(t)
+	out.want(t, "released", "secure released")
 }
 
 // faults.md, TLS: a stall: an absolute deadline.
