@@ -310,9 +310,7 @@ func (e *endpoint) Reset(c *engine.Conn, err error) { e.cb.OnConnectionReset((*c
 func (e *endpoint) Closed(c *engine.Conn, r engine.Reason, established bool) {
 	e.s.held.Add(1)
 	e.leave(c.RemoteAddr())
-	if !established {
-		e.countFailedHandshake(c, r)
-	}
+	e.countFailedHandshake(c, r, established)
 	e.insecure((*conn.Stream)(c), r, established)
 	if !established {
 		return

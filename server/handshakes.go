@@ -13,12 +13,13 @@ import (
 )
 
 // TLSStats are the counters of a listener's handshakes. Each that began is under way
-// (ListenerStats.Handshaking), in Handshakes or in Failures.
+// (ListenerStats.Handshaking, but for upgrades, whose connections are established), in
+// Handshakes or in Failures.
 type TLSStats struct {
 	Handshakes map[Handshake]uint64        // that succeeded; every Handshake is in it
 	Failures   map[HandshakeFailure]uint64 // every HandshakeFailure is in it
-	Lengths    Durations                   // of those that succeeded, from the accept (outgoing: the connect) on
-	NotAfter   time.Time                   // when the first of the certificates expires; zero: there's none
+	Lengths    Durations                   // of those that succeeded, from the accept (outgoing: the connect; an upgrade: when what was written before it is sent) on
+	NotAfter   time.Time                   // when the first of the listener's certificates expires; zero: it has none
 }
 
 // Handshake is a kind of them.
@@ -92,18 +93,35 @@ func (h *handshakes) count(s tls.ConnectionState) {
 	}
 }
 
-// countFailedHandshake counts a connection that ended before it was established, if it had
-// got as far as a handshake.
-func (e *endpoint) countFailedHandshake(c *engine.Conn, r conn.Reason) {
-	if !secure.Is((*conn.Stream)(c)) {
+// any reports whether a handshake was counted.
+func (h *handshakes) any() bool {
+	for i := range h.done {
+		if h.done[i].Load() > 0 {
+			return true
+		}
+	}
+	for i := range h.failed {
+		if h.failed[i].Load() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// countFailedHandshake counts a connection that ended before it was established, or before its
+// upgrade was over, if it had got as far as a handshake.
+func (e *endpoint) countFailedHandshake(c *engine.Conn, r conn.Reason, established bool) {
+	_, over := secure.State((*conn.Stream)(c))
+	if !secure.Is((*conn.Stream)(c)) || established && over {
 		return
 	}
 	_, cause := c.Cause()
 	e.shaken.failed[failureOf(r, cause)].Add(1)
 }
 
+// tlsStats are nil for a listener without TLS none of whose connections was upgraded.
 func (e *endpoint) tlsStats(lengths Durations) *TLSStats {
-	if e.l.TLS == nil && e.l.Name != reservedName {
+	if e.l.TLS == nil && e.l.Name != reservedName && !e.shaken.any() {
 		return nil
 	}
 	st := &TLSStats{Handshakes: map[Handshake]uint64{}, Failures: map[HandshakeFailure]uint64{}, Lengths: lengths}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-net/sluice/buffers"
+	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/secure"
 	"github.com/sluice-net/sluice/server"
 )
@@ -188,4 +190,94 @@ func TestHandshakesOfBothEnds(t *testing.T) {
 	if st := client.Stats().Listeners["l"].TLS; st != nil {
 		t.Errorf("without TLS: %+v", st)
 	}
+}
+
+// upgrading is a teller that goes on with TLS when it's told to.
+type upgrading struct {
+	*teller
+	x *secure.Context
+}
+
+func (d upgrading) OnReadCompleted(c *conn.Stream, b *buffers.Buffer) {
+	if _, is := secure.State(c); is {
+		d.teller.OnReadCompleted(c, b)
+		return
+	}
+	_ = c.Send([]byte("+"))
+	if err := secure.UpgradeStream(c, d.x, secure.UpgradeOptions{ServerSide: true}); err != nil {
+		d.say("%v", err)
+	}
+	_ = c.Read()
+}
+
+// operations, Metrics: a listener without TLS has the figures of its upgrades' handshakes once
+// one has ended.
+func TestHandshakesOfUpgrades(t *testing.T) {
+	x, _, roots := contexts(t)
+	d, clock := newTeller(), &handClock{}
+	srv, at := startSecure(t, upgrading{d, x}, nil, clocked(t, nil, clock), func(c *server.Config) {
+		c.Listeners[0].Network = "tcp"
+		c.Timeouts.Handshake = time.Second / 2
+	})
+	must := func(succeeded uint64, failed map[server.HandshakeFailure]uint64) {
+		t.Helper()
+		st := srv.Stats().Listeners["l"].TLS
+		if st == nil {
+			t.Fatal("there are no figures")
+		}
+		for why, n := range st.Failures {
+			if n != failed[why] {
+				t.Errorf("%d failures by %v, want %d", n, why, failed[why])
+			}
+		}
+		if n := st.Handshakes[server.Handshake{Version: tls.VersionTLS13}]; n != succeeded || st.Lengths.Count() != n || !st.NotAfter.IsZero() {
+			t.Errorf("%+v, want %d handshakes", st, succeeded)
+		}
+	}
+	plain := func() net.Conn {
+		t.Helper()
+		c := dialSaying(t, at, "STARTTLS")
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		d.want(t, "in established")
+		return c
+	}
+	ended := func(why conn.Reason) {
+		t.Helper()
+		d.want(t, "in closed "+why.String(), "released", "secure released")
+	}
+
+	waits := plain()
+	if st := srv.Stats().Listeners["l"].TLS; st != nil {
+		t.Errorf("before the first has ended: %+v", st)
+	}
+	settle(t, srv) // its deadline is set
+	clock.advance(time.Second)
+	untilEnd(waits)
+	d.want(t, "in fatal")
+	ended(conn.ReasonHandshakeTimeout)
+	failed := map[server.HandshakeFailure]uint64{server.HandshakeTimeout: 1}
+	must(0, failed)
+
+	raw := plain()
+	c := tls.Client(raw, &tls.Config{RootCAs: roots, ServerName: "localhost"})
+	if err := echoed(c); err != nil {
+		t.Error(err)
+	}
+	must(1, failed)
+	_ = raw.Close()
+	d.want(t, "in negotiated localhost ", "in secure", "in read ping")
+	ended(conn.ReasonTruncated)
+	must(1, failed) // its handshake was over
+
+	raw = plain()
+	if err := tls.Client(raw, &tls.Config{ServerName: "localhost"}).Handshake(); err == nil {
+		t.Error("it trusts us")
+	}
+	_ = raw.Close()
+	d.want(t, "in remote fatal")
+	ended(conn.ReasonHandshake)
+	failed[server.HandshakeAlert]++
+	must(1, failed)
 }

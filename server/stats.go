@@ -48,7 +48,7 @@ type ListenerStats struct {
 	BufferedBytes int64 // output that isn't sent yet
 	Queue         AcceptQueue
 
-	TLS *TLSStats // of listeners with TLS, and of outgoing; nil: of none
+	TLS *TLSStats // of listeners with TLS, of outgoing, and of those of upgrades, once there was one; nil: of none
 
 	Lives Durations // of connections that were established, from then to their close
 	Calls Durations // of callbacks: a sample, one in 61

@@ -150,7 +150,7 @@ type Gauges struct {
 	Blocked      int64             // connections whose output rose above Flow.High
 	AcceptErrors map[string]uint64 // by errno, all of the names; "other"
 	Lives        reactor.Durations // of connections that were established, until they closed
-	Handshakes   reactor.Durations // of sessions, from their start until their connections were established
+	Handshakes   reactor.Durations // of sessions, from their start until they were ready
 	Calls        reactor.Durations // of the consumer: of one in reactor.SampleEvery
 }
 

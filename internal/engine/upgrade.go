@@ -81,6 +81,7 @@ func (c *Conn) changeOwnerLocked() {
 // upgradedLocked tells that the session is ready.
 func (c *Conn) upgradedLocked() {
 	c.ext.session.upgrade = false
+	c.shard.gauges.handshakes.Observe(c.shard.r.Now() - c.ext.session.since)
 	c.leave()
 	c.shard.env.Consumer.Upgraded(c)
 	c.enter()
