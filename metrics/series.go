@@ -212,7 +212,7 @@ func sendServer(metrics chan<- prometheus.Metric, s sight) {
 		// With ReusePort the sockets share an address.
 		slices.SortFunc(bound, func(a, b conn.Addr) int { return strings.Compare(a.String(), b.String()) })
 		for _, a := range slices.Compact(bound) {
-			listenerInfo.send(metrics, 1, s.name, label(name), a.Network(), label(a.String()))
+			listenerInfo.send(metrics, 1, s.name, label(name), s.stats.Listeners[name].Transport, label(a.String()))
 		}
 	}
 }

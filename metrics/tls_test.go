@@ -35,8 +35,7 @@ func handshakeFailures(listener, reason string) string {
 }
 
 // TestHandshakesAreTheClients: the tls_* figures of operations.md are there from the start, at
-// 0, where there's TLS, and become what the clients have counted; connections_open tells who
-// is handshaking.
+// 0, where there's TLS, which listener_info tells, and become what the clients have counted.
 func TestHandshakesAreTheClients(t *testing.T) {
 	const rounds = 5
 	mux, cb, x := newMux(t, 2), newEcho(), selfSigned(t, time.Hour)
@@ -48,6 +47,9 @@ func TestHandshakesAreTheClients(t *testing.T) {
 	h := handlerFor(t, s)
 	want := figures{
 		"sluice_tls_certificate_not_after_timestamp_seconds" + `{listener="main",server="default"}`: float64(x.NotAfter().Unix()),
+	}
+	for listener, transport := range map[string]string{"main": "tls", "plain": "tcp"} {
+		want[fmt.Sprintf("sluice_listener_info{address=%q,listener=%q,server=\"default\",transport=%q}", s.Addrs()[listener][0], listener, transport)] = 1
 	}
 	for _, listener := range []string{"main", "outgoing"} {
 		for _, version := range []string{"1.2", "1.3"} {

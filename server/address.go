@@ -90,7 +90,7 @@ func (l Listener) spec(r Resolver) (sys.ListenSpec, error) {
 	if err != nil {
 		return spec, err
 	}
-	spec.DualStack = transport(l.Network) == "tcp" && ip.Is6() && ip.IsUnspecified()
+	spec.DualStack = below(l.Network) == "tcp" && ip.Is6() && ip.IsUnspecified()
 	spec.Addr = conn.Addr{AddrPort: netip.AddrPortFrom(ip, port)}
 	return spec, nil
 }

@@ -20,16 +20,17 @@ import (
 // endpoint is one listener with its sockets, and the consumer of its connections: it
 // turns what the engine says into callbacks.
 type endpoint struct {
-	s      *Server
-	l      Listener
-	cb     Callback
-	wcb    WriteCallback // nil: not wanted
-	env    *engine.Env
-	fds    []int // until the acceptors take them
-	bound  []conn.Addr
-	file   *socketfile.File
-	accept []*engine.Acceptor
-	logged atomic.Int64 // the second of the last line about a failed accept
+	s         *Server
+	l         Listener
+	transport string // tcp, unix or tls
+	cb        Callback
+	wcb       WriteCallback // nil: not wanted
+	env       *engine.Env
+	fds       []int // until the acceptors take them
+	bound     []conn.Addr
+	file      *socketfile.File
+	accept    []*engine.Acceptor
+	logged    atomic.Int64 // the second of the last line about a failed accept
 
 	places    account // guarded by Server.places
 	addresses addresses
@@ -41,7 +42,10 @@ type endpoint struct {
 
 // newEndpoint makes one that doesn't listen yet.
 func newEndpoint(s *Server, l Listener) *endpoint {
-	e := &endpoint{s: s, l: l, cb: s.config.Callback, places: account{limit: l.MaxConnections}, addresses: addresses{limit: l.MaxPerAddress}, pace: newPace(l)}
+	e := &endpoint{
+		s: s, l: l, transport: l.transport(), cb: s.config.Callback,
+		places: account{limit: l.MaxConnections}, addresses: addresses{limit: l.MaxPerAddress}, pace: newPace(l),
+	}
 	e.wcb, _ = s.config.Callback.(WriteCallback)
 	return e
 }

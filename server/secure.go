@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/sluice-net/sluice/conn"
 	"github.com/sluice-net/sluice/internal/engine"
@@ -79,12 +80,24 @@ func (l Listener) sessions() conn.SessionFactory {
 	return l.Sessions
 }
 
-// transport is the network below TLS.
-func transport(network string) string {
+// below is the network below TLS.
+func below(network string) string {
 	if network == networkTLS {
 		return "tcp"
 	}
 	return network
+}
+
+// transport is what a listener's clients speak, whatever the version of IP; "": it's outgoing.
+func (l Listener) transport() string {
+	switch {
+	case l.TLS != nil:
+		return networkTLS
+	case strings.HasPrefix(l.Network, "tcp"):
+		return "tcp"
+	default:
+		return l.Network
+	}
 }
 
 const networkTLS = "tls"

@@ -27,6 +27,7 @@ type Stats struct {
 // ListenerStats are the counters of one listener's connections. Those that were connected
 // to others are those of listener "outgoing".
 type ListenerStats struct {
+	Transport     string               // "tcp" or "unix", or "tls" with Listener.TLS; "" of outgoing
 	Open          int                  // connections open now
 	Limit         int                  // Listener.MaxConnections; 0: none
 	Accepted      uint64               // connections that began their life; outgoing ones, before they try to connect
@@ -119,6 +120,7 @@ func (s *Server) Allocator() *buffers.Allocator { return s.allocator }
 func (e *endpoint) stats() ListenerStats {
 	n, g := e.env.Counts(), e.env.Gauges()
 	st := ListenerStats{
+		Transport:     e.transport,
 		Open:          e.s.places.openAt(&e.places),
 		Limit:         e.l.MaxConnections,
 		Accepted:      n[engine.CountAccepted],
