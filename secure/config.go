@@ -29,8 +29,8 @@ func (c *Config) check() error {
 	switch c.ClientAuth {
 	case tls.NoClientCert, tls.RequestClientCert, tls.RequireAnyClientCert:
 	case tls.VerifyClientCertIfGiven, tls.RequireAndVerifyClientCert:
-		if c.ClientCAs == nil { // crypto/tls would take anybody whom a public authority knows
-			return fmt.Errorf("secure: Config.ClientAuth is %v: want ClientCAs, whose clients are trusted", c.ClientAuth)
+		if c.ClientCAs == nil && len(c.ClientCAFiles) == 0 { // crypto/tls would take anybody whom a public authority knows
+			return fmt.Errorf("secure: Config.ClientAuth is %v: want ClientCAs or ClientCAFiles, whose clients are trusted", c.ClientAuth)
 		}
 	default:
 		return fmt.Errorf("secure: Config.ClientAuth is %d: want one of crypto/tls's", int(c.ClientAuth))

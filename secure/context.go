@@ -23,11 +23,13 @@ type Config struct {
 	Certificates []Certificate
 	Client       *Certificate // of the client, for servers that ask for one
 
-	Roots      *x509.CertPool     // whom a client trusts; nil: the system's
-	Verify     Verification       // of servers by a client
-	ClientCAs  *x509.CertPool     // whom a server trusts; never the system's
-	ClientAuth tls.ClientAuthType // what a server asks of clients
-	Revoked    *Revocations       // certificates that nobody trusts any more, whatever is verified; nil: none
+	Roots         *x509.CertPool     // whom a client trusts
+	RootFiles     []string           // … besides, in files of PEM, which Reload reads again; neither: the system's
+	Verify        Verification       // of servers by a client
+	ClientCAs     *x509.CertPool     // whom a server trusts; never the system's
+	ClientCAFiles []string           // … besides, in files of PEM, which Reload reads again
+	ClientAuth    tls.ClientAuthType // what a server asks of clients
+	Revoked       *Revocations       // certificates that nobody trusts any more, whatever is verified; nil: none
 
 	ALPN         []string // protocols, the preferred first
 	MinVersion   uint16   // tls.VersionTLS12 (0) or tls.VersionTLS13
@@ -52,8 +54,11 @@ type Context struct {
 	gate    *Gate
 	log     *slog.Logger
 
-	mu      sync.Mutex // of those who change it
-	sources sources    // guarded by mu
+	mu sync.Mutex // of those who change it
+
+	// Guarded by mu.
+	sources          sources
+	roots, clientCAs authorities
 
 	shared atomic.Pointer[tls.Config] // what all connections have in common
 	certs  atomic.Pointer[certificates]
@@ -77,6 +82,14 @@ func NewContext(c Config) (*Context, error) {
 	}
 	if len(c.TicketKeys) > 0 {
 		x.tickets.SetSessionTicketKeys(c.TicketKeys)
+	}
+	x.roots = authorities{given: c.Roots, files: slices.Clone(c.RootFiles)}
+	x.clientCAs = authorities{given: c.ClientCAs, files: slices.Clone(c.ClientCAFiles)}
+	if err := x.roots.reload(); err != nil {
+		return nil, fmt.Errorf("secure: Config.RootFiles: %w", err)
+	}
+	if err := x.clientCAs.reload(); err != nil {
+		return nil, fmt.Errorf("secure: Config.ClientCAFiles: %w", err)
 	}
 	x.shared.Store(x.base())
 	x.sources = sources{servers: map[string]*source{}, clients: map[string]*source{}}
@@ -108,7 +121,7 @@ func NewContext(c Config) (*Context, error) {
 func (x *Context) base() *tls.Config {
 	c := x.config
 	return &tls.Config{
-		RootCAs: c.Roots, ClientCAs: c.ClientCAs, ClientAuth: c.ClientAuth,
+		RootCAs: x.roots.pool(), ClientCAs: x.clientCAs.pool(), ClientAuth: c.ClientAuth,
 		MinVersion: max(c.MinVersion, tls.VersionTLS12), MaxVersion: c.MaxVersion, CipherSuites: slices.Clone(c.CipherSuites),
 		NextProtos:             c.ALPN,
 		SessionTicketsDisabled: c.NoTickets, KeyLogWriter: c.KeyLog,

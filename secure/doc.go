@@ -43,13 +43,14 @@
 //	a certificate and its key                  these; sessions are resumed all the same
 //	half a file, no file, another's key        what was there before; the error names the file
 //	one out of date, in the place of a good    the same
+//	authorities                                who they have signed for, also of sessions that are resumed
 //	a revocation list                          it counts, also for sessions that are resumed
 //	what was given or set in memory            that
 //
 // # Whom to trust
 //
 // Clients demand what [Verification] says, of resumed sessions, too. Servers demand what
-// Config.ClientAuth says, by Config.ClientCAs, and never by the system's roots: whoever has a
+// Config.ClientAuth says, by Config.ClientCAs and ClientCAFiles, and never by the system's roots: whoever has a
 // certificate for a web site would be welcome. [Revocations] are lists in files; nobody is
 // asked over the network.
 //
@@ -69,6 +70,6 @@
 // Renegotiation, TLS 1.1 and older, asking for the state of certificates (OCSP; a staple is
 // passed on), and cryptography of our own.
 //
-// Reading order: context.go, config.go, certificate.go, certificates.go, reload.go, verify.go,
-// revocation.go; session.go, handshake.go, transport.go, gate.go, state.go, provider.go, errors.go.
+// Reading order: context.go, config.go, certificate.go, certificates.go, authorities.go, reload.go,
+// verify.go, revocation.go; session.go, handshake.go, transport.go, gate.go, state.go, provider.go, errors.go.
 package secure

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Reload reads all files again, of certificates (also those that were set) and of
-// revocations. What was given in memory stays. Connections see all that has changed at
+// Reload reads all files again, of certificates (also those that were set), of authorities and
+// of revocations. What was given in memory stays. Connections see all that has changed at
 // once, and only those that begin after it.
 //
 // What can't be read, a key that is half written or not its certificate's, and a
@@ -44,8 +44,27 @@ func (x *Context) reload() (changed []*tls.Certificate, err error) {
 			errs = append(errs, err)
 		}
 	}
+	if err := x.reloadAuthoritiesLocked(); err != nil {
+		errs = append(errs, err)
+	}
 	x.publishLocked()
 	return changed, errors.Join(errs...)
+}
+
+// reloadAuthoritiesLocked has connections trust what the files have now. Sessions are resumed
+// only if what was verified in them is still trusted: crypto/tls sees to that.
+func (x *Context) reloadAuthoritiesLocked() error {
+	if len(x.roots.files)+len(x.clientCAs.files) == 0 {
+		return nil
+	}
+	err := errors.Join(x.roots.reload(), x.clientCAs.reload())
+	next := x.shared.Load().Clone()
+	next.RootCAs, next.ClientCAs = x.roots.pool(), x.clientCAs.pool()
+	x.shared.Store(next)
+	if err != nil {
+		return fmt.Errorf("secure: %w", err)
+	}
+	return nil
 }
 
 // reload reads the source's files. After an error, and if they're the same, nothing has
@@ -141,7 +160,7 @@ func (w *watch) look() {
 func (x *Context) fileStates() []fileState {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var names []string
+	names := slices.Concat(x.roots.files, x.clientCAs.files)
 	for s := range x.sources.all() {
 		names = append(names, s.from.CertFile, s.from.KeyFile)
 	}

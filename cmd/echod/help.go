@@ -41,7 +41,7 @@ TLS, for the addresses with tls://
                        none, the certificates' files have the keys in them.
                        [none, $ECHOD_TLS_KEY]
   --tls-client-ca FILE Serve only clients with a certificate that one of these
-                       authorities has signed.
+                       authorities has signed, as PEM.
                        [none, $ECHOD_TLS_CLIENT_CA]
   --tls-min-version V  1.2 or 1.3: the oldest version that's spoken.
                        [1.2, $ECHOD_TLS_MIN_VERSION]
@@ -90,8 +90,8 @@ Examples
 
 Signals
   TERM, INT            Stop accepting, and drain; again: abort what's left.
-  HUP                  Read the certificates and keys again; if one of them is
-                       wrong, all stay as they were.
+  HUP                  Read the certificates, keys and authorities again; what
+                       can't be used stays as it was.
 
 Exit codes
   0  Ended, and every connection ended by itself.

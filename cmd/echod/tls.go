@@ -2,12 +2,10 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -65,11 +63,7 @@ func (c config) tlsContext(log *slog.Logger) (*secure.Context, error) {
 	}
 	settings := secure.Config{ALPN: c.ALPN, MinVersion: uint16(c.TLSMinVersion), Logger: log}
 	if c.TLSClientCA != "" {
-		cas, err := readCAs(string(c.TLSClientCA))
-		if err != nil {
-			return nil, fmt.Errorf("--tls-client-ca: %w", err)
-		}
-		settings.ClientCAs, settings.ClientAuth = cas, tls.RequireAndVerifyClientCert
+		settings.ClientCAFiles, settings.ClientAuth = []string{string(c.TLSClientCA)}, tls.RequireAndVerifyClientCert
 	}
 	for i, cert := range c.TLSCert {
 		pair := secure.Certificate{CertFile: cert, KeyFile: cert}
@@ -95,26 +89,18 @@ func (c config) tlsContext(log *slog.Logger) (*secure.Context, error) {
 // blame says which flag certificates were refused for. The error itself names the file.
 func (c config) blame(err error) error {
 	var file *fs.PathError
-	switch {
-	case !errors.As(err, &file):
+	switch missing := errors.As(err, &file); {
+	case errors.Is(err, secure.ErrAuthorities) && missing:
+		return fmt.Errorf("--tls-client-ca: %w: want a file that echod may read", err)
+	case errors.Is(err, secure.ErrAuthorities):
+		return fmt.Errorf("--tls-client-ca: %w", err)
+	case !missing:
 		return fmt.Errorf("--tls-cert, --tls-key: %w (want certificates, and the keys that belong to them in the same order)", err)
 	case slices.Contains(c.TLSKey, file.Path) && !slices.Contains(c.TLSCert, file.Path):
 		return fmt.Errorf("--tls-key: %w: want a file that echod may read", err)
 	default:
 		return fmt.Errorf("--tls-cert: %w: want a file that echod may read", err)
 	}
-}
-
-func readCAs(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: want a file that echod may read", err)
-	}
-	cas := x509.NewCertPool()
-	if !cas.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s: there's no certificate in it: want those of the authorities, as PEM", path)
-	}
-	return cas, nil
 }
 
 // logCertificate tells what the clients are shown.
@@ -129,14 +115,14 @@ func (d *daemon) logCertificate() {
 	d.log.Info(message, d.certificate()...)
 }
 
-// reload reads the certificates again. If one can't be read the last good ones stay.
+// reload reads the certificates and the clients' authorities again. What can't be read stays.
 func (d *daemon) reload(signal string) {
-	if len(d.config.TLSCert) == 0 {
+	if d.tls == nil || len(d.config.TLSCert) == 0 && d.config.TLSClientCA == "" {
 		d.log.Info("there's nothing to reload", "signal", signal)
 		return
 	}
 	if err := d.tls.Reload(); err != nil {
-		d.log.Error("the certificates stay as they were: they can't be reloaded", "signal", signal, "error", err)
+		d.log.Error("certificates that can't be reloaded stay as they were", "signal", signal, "error", err)
 		return
 	}
 	d.log.Info("certificates reloaded", append(d.certificate(), "signal", signal)...)

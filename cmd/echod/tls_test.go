@@ -190,6 +190,39 @@ func TestClientCertificates(t *testing.T) {
 	refused(t, url, &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stranger, nil }})
 }
 
+// operations, A daemon: HUP reloads whose clients are served, also where the certificate is made
+// at the start.
+func TestReloadOfClientCA(t *testing.T) {
+	t.Parallel()
+	known, stranger := identity(t, "known"), identity(t, "stranger")
+	dir := t.TempDir()
+	ca, _ := writePair(t, dir, "ca", known)
+	r := spawn(t, nil, "--listen="+anyTLS, "--tls-client-ca="+ca)
+	url := r.ready(t)
+	shows := func(c tls.Certificate) *tls.Config {
+		return &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }}
+	}
+	before, shown := secured(t, url, shows(known))
+	roundTrip(t, before, "hello")
+	refused(t, url, shows(stranger))
+
+	writePair(t, dir, "ca", stranger)
+	r.kill(t, unix.SIGHUP)
+	r.log.await(t, "certificates reloaded", "sha256", shown)
+	refused(t, url, shows(known))
+	now, _ := secured(t, url, shows(stranger))
+	roundTrip(t, now, "hello")
+	roundTrip(t, before, "still here")
+
+	write(t, ca, []byte("half a file"))
+	r.kill(t, unix.SIGHUP)
+	if e := r.log.await(t, "certificates that can't be reloaded stay as they were"); !strings.Contains(e.text("error"), ca) {
+		t.Errorf("%v; want an error about %s", e, ca)
+	}
+	now, _ = secured(t, url, shows(stranger))
+	roundTrip(t, now, "hello")
+}
+
 // TestTLSAgreement: --tls-min-version and --alpn.
 func TestTLSAgreement(t *testing.T) {
 	t.Parallel()
@@ -260,7 +293,7 @@ func TestReload(t *testing.T) {
 	must(next)
 	roundTrip(t, before, "still here")
 
-	const kept = "the certificates stay as they were: they can't be reloaded"
+	const kept = "certificates that can't be reloaded stay as they were"
 	otherCert, _ := encode(t, old)
 	write(t, cert, otherCert) // without its key
 	r.kill(t, unix.SIGHUP)
