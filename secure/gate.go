@@ -11,6 +11,12 @@ import (
 
 // Gate bounds handshakes: how many compute at the same time, and how many there are. One
 // that waits for its peer computes nothing and takes no slot.
+//
+// What the program supplies (a key that signs elsewhere) is called in a slot, and keeps it
+// until it returns, even when the deadline has ended its connection meanwhile: its goroutine
+// is still there, and the bound is of those. So a key that hangs for ever costs its slot for
+// ever; have it give up before Timeouts.Handshake, and where keys wait for a network make
+// more slots than there are processors.
 type Gate struct {
 	pending atomic.Int64
 	limit   int64
