@@ -25,7 +25,8 @@ type Certificate struct {
 	CertFile, KeyFile string
 	Cert, Key         []byte
 	Pair              *tls.Certificate // ready made, instead of the four above
-	OCSPStaple        []byte           // shown with it, until Reload brings another certificate
+	OCSPStaple        []byte           // DER; shown with it, until Reload brings another certificate
+	OCSPStapleFile    string           // the same in a file; after another certificate another staple is waited for
 }
 
 var (
@@ -44,8 +45,14 @@ func (c Certificate) load() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c, err)
 	}
-	if c.OCSPStaple != nil {
-		pair.OCSPStaple = c.OCSPStaple
+	staple, err := fileOr(c.OCSPStapleFile, c.OCSPStaple, "OCSPStaple")
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", c, err)
+	case len(staple) > 0:
+		pair.OCSPStaple = staple
+	case c.OCSPStapleFile != "":
+		return nil, fmt.Errorf("%s: its staple %s is empty", c, c.OCSPStapleFile)
 	}
 	return pair, nil
 }

@@ -182,4 +182,49 @@ func TestOCSPStaple(t *testing.T) {
 	ca.leaf(t, "ECDSA", "a.test").save(t, dir) // the staple isn't about this one
 	must(t, x.Reload())
 	see("")
+	must(t, x.Reload())
+	see("")
+}
+
+// A staple in a file is read again with its certificate, and without; a new certificate isn't
+// shown with the old one's.
+func TestOCSPStapleFile(t *testing.T) {
+	ca := authority(t, "staple")
+	dir := t.TempDir()
+	first := ca.leaf(t, "ECDSA", "a.test")
+	c := first.save(t, dir)
+	c.OCSPStapleFile = filepath.Join(dir, "ocsp.der")
+	write(t, c.OCSPStapleFile, []byte("first"))
+	x := newContext(t, secure.Config{Certificates: []secure.Certificate{c}})
+	at, look := serve(t, echo{}, x), secure.Watching(x)
+	see := func(want string) {
+		t.Helper()
+		if o := dial(at[0], trusting(ca, "a.test")); o.err != nil || string(o.state.OCSPResponse) != want {
+			t.Errorf("%q, %v, want %q", o.state.OCSPResponse, o.err, want)
+		}
+	}
+	look()
+	see("first")
+	write(t, c.OCSPStapleFile, []byte("first, again"))
+	look()
+	see("first, again")
+	issue(t, ca, "ECDSA", expired(named("a.test"))).save(t, dir)
+	if err := x.Reload(); err == nil {
+		t.Error("an expired certificate was taken")
+	}
+	first.save(t, dir)
+	look()
+	see("first, again")
+	write(t, c.OCSPStapleFile, nil)
+	if err := x.Reload(); err == nil || !strings.Contains(err.Error(), c.OCSPStapleFile) {
+		t.Errorf("an empty staple: %v", err)
+	}
+	see("first, again")
+	write(t, c.OCSPStapleFile, []byte("first, again"))
+	ca.leaf(t, "ECDSA", "a.test").save(t, dir)
+	look()
+	see("")
+	write(t, c.OCSPStapleFile, []byte("second"))
+	look()
+	see("second")
 }

@@ -16,6 +16,7 @@ import (
 type source struct {
 	from   Certificate
 	loaded *tls.Certificate
+	stale  []byte // a staple that isn't about it
 }
 
 // sources are all that a Context was given.

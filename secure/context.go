@@ -98,14 +98,14 @@ func NewContext(c Config) (*Context, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secure: Config.Certificates[%d]: %w", i, err)
 		}
-		x.sources.config = append(x.sources.config, &source{from, pair})
+		x.sources.config = append(x.sources.config, &source{from: from, loaded: pair})
 	}
 	if c.Client != nil {
 		pair, err := c.Client.load()
 		if err != nil {
 			return nil, fmt.Errorf("secure: Config.Client: %w", err)
 		}
-		x.sources.clients[""] = &source{*c.Client, pair}
+		x.sources.clients[""] = &source{from: *c.Client, loaded: pair}
 	}
 	for s := range x.sources.all() {
 		x.note(s.loaded)

@@ -70,23 +70,27 @@ func (x *Context) reloadAuthoritiesLocked() error {
 // reload reads the source's files. After an error, and if they're the same, nothing has
 // changed.
 func (s *source) reload() error {
-	if s.from.CertFile == "" && s.from.KeyFile == "" {
+	if s.from.CertFile == "" && s.from.KeyFile == "" && s.from.OCSPStapleFile == "" {
 		return nil
 	}
 	next, err := s.from.load()
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}
-	if slices.EqualFunc(next.Certificate, s.loaded.Certificate, bytes.Equal) {
+	stale := s.stale
+	if !next.Leaf.Equal(s.loaded.Leaf) && bytes.Equal(next.OCSPStaple, s.loaded.OCSPStaple) {
+		stale = next.OCSPStaple // it speaks of the one before
+	}
+	if bytes.Equal(next.OCSPStaple, stale) {
+		next.OCSPStaple = nil
+	}
+	if slices.EqualFunc(next.Certificate, s.loaded.Certificate, bytes.Equal) && bytes.Equal(next.OCSPStaple, s.loaded.OCSPStaple) {
 		return nil
 	}
 	if err := checkDates(next.Leaf); err != nil && checkDates(s.loaded.Leaf) == nil {
 		return fmt.Errorf("secure: %s: %w", s.from, err)
 	}
-	if !next.Leaf.Equal(s.loaded.Leaf) && s.from.OCSPStaple != nil {
-		s.from.OCSPStaple, next.OCSPStaple = nil, nil // it speaks of the other one
-	}
-	s.loaded = next
+	s.loaded, s.stale = next, stale
 	return nil
 }
 
@@ -162,7 +166,7 @@ func (x *Context) fileStates() []fileState {
 	defer x.mu.Unlock()
 	names := slices.Concat(x.roots.files, x.clientCAs.files)
 	for s := range x.sources.all() {
-		names = append(names, s.from.CertFile, s.from.KeyFile)
+		names = append(names, s.from.CertFile, s.from.KeyFile, s.from.OCSPStapleFile)
 	}
 	if x.config.Revoked != nil {
 		names = append(names, x.config.Revoked.files...)
