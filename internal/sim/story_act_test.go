@@ -207,6 +207,7 @@ func newActs() (all []act) {
 		}
 		return orNil(errno)
 	})
+	tlsActs(of, peer)
 	return all
 }
 
@@ -216,12 +217,19 @@ func (p *teller) listen(how string) error {
 	p.to = tcpAt
 	asked := strings.Fields(strings.ReplaceAll(how, ",", ""))
 	for _, word := range asked {
-		if !strings.Contains(word, "=") && !slices.Contains([]string{"tcp", "unix", "anywhere", "everything", "unheld", "track"}, word) {
+		if !strings.Contains(word, "=") && !slices.Contains([]string{"tcp", "unix", "anywhere", "everything", "unheld", "track", "tls"}, word) {
 			return fmt.Errorf("what's %q?", word)
 		}
 	}
 	if asked[0] == "unix" || asked[0] == "anywhere" && p.w.IntN(2) == 0 {
 		l.Network, l.Address, p.to = "unix", "@sluice", unixAt
+	}
+	if slices.Contains(asked, "tls") {
+		x, err := storyContext()
+		if err != nil {
+			return err
+		}
+		l.TLS = x
 	}
 	config := server.Config{
 		Callback: p, Listeners: []server.Listener{l}, Allocator: p.alloc, Debug: true, DrainTimeout: -1,
@@ -373,7 +381,7 @@ func nameOf(err error) string {
 		"ErrClosed": conn.ErrClosed, "ErrMode": conn.ErrMode, "ErrReadClosed": conn.ErrReadClosed,
 		"ErrWriteClosed": conn.ErrWriteClosed, "ErrOutputFull": conn.ErrOutputFull, "ErrTooLarge": conn.ErrTooLarge,
 		"ErrOnLoop": conn.ErrOnLoop, "ErrUnexpectedEOF": io.ErrUnexpectedEOF, "ErrDeadlineExceeded": os.ErrDeadlineExceeded,
-		"injected": errInjected,
+		"ErrCanceled": conn.ErrCanceled, "injected": errInjected,
 	} {
 		if errors.Is(err, is) {
 			return name

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"os"
@@ -130,12 +131,6 @@ var unreached = map[string]string{
 	"embedsBaseCallback":         "it's never called",
 	"OnPreOutgoingConnect":       "stories are about connections that come in; the seeds have those that go out",
 	"OnOutgoingConnectionFailed": "the same",
-
-	"OnNegotiationComplete":         "there's no TLS in the simulated machine yet",
-	"OnSecureConnectionEstablished": "the same",
-	"OnFatalError":                  "the same",
-	"OnRemoteFatalError":            "the same",
-	"OnSecureSocketReleased":        "the same",
 }
 
 // Each of the server's callbacks comes in a story.
@@ -194,6 +189,7 @@ type teller struct {
 	// How far it has come.
 	at       int // line
 	peers    map[string]*sim.Peer
+	secured  map[string]*tls.Conn // … that have shaken hands
 	conns    map[string]*conn.Stream
 	names    map[uint64]string
 	creating map[uintptr]string  // by loop
@@ -215,7 +211,7 @@ func newTeller(w *sim.World, s story, acts []act) *teller {
 	w.Faults = sim.Faults{Switch: pick(w, 50, 200, 500)}
 	return &teller{
 		w: w, story: s, acts: acts, alloc: buffers.New(buffers.Config{Debug: true}),
-		peers: map[string]*sim.Peer{}, conns: map[string]*conn.Stream{}, names: map[uint64]string{},
+		peers: map[string]*sim.Peer{}, secured: map[string]*tls.Conn{}, conns: map[string]*conn.Stream{}, names: map[uint64]string{},
 		creating: map[uintptr]string{}, held: map[string]int{}, lent: map[string]bool{}, inside: map[string][]string{},
 	}
 }
