@@ -228,20 +228,29 @@ func TestForgedRecords(t *testing.T) {
 	}
 }
 
-// hearer only reads.
-type hearer struct{ *witness }
+// hearer only reads, and tells of what was said.
+type hearer struct {
+	*witness
+	heard chan struct{}
+}
 
-func (h hearer) OnReadCompleted(c *conn.Stream, _ *buffers.Buffer) { _ = c.Read() }
+func (h hearer) OnReadCompleted(c *conn.Stream, b *buffers.Buffer) {
+	if string(b.Bytes()) == said {
+		h.heard <- struct{}{}
+	}
+	_ = c.Read()
+}
 
 // faults.md, TLS: KeyUpdate storm: what's answered to a peer that never reads is bounded. It's
-// not listened to any more when that's much, and the time-out for output ends it.
+// not listened to any more when that's much, and the time-out for output ends it. Others are
+// heard meanwhile.
 func TestKeyUpdateStorm(t *testing.T) {
 	const most = 192 << 10 // of memory: a flush, and what a piece of input is answered by
 	ca := authority(t, "storm")
 	x := newContext(t, secure.Config{Certificates: []secure.Certificate{ca.leaf(t, "ECDSA", "a.test").certificate()}})
-	w, memory := newWitness(), buffers.New(buffers.Config{})
+	w, memory := hearer{newWitness(), make(chan struct{}, 1)}, buffers.New(buffers.Config{})
 	srv, err := server.New(server.Config{
-		Callback: hearer{w}, Logger: discard, Allocator: memory, Timeouts: conn.Timeouts{Write: 500 * time.Millisecond},
+		Callback: w, Logger: discard, Allocator: memory, Timeouts: conn.Timeouts{Write: 500 * time.Millisecond},
 		Listeners: []server.Listener{{
 			Name: "l", Network: "tls", Address: "127.0.0.1:0", TLS: x,
 			Options: conn.SocketOptions{SendBuffer: 4 << 10, ReceiveBuffer: 4 << 10},
@@ -249,7 +258,8 @@ func TestKeyUpdateStorm(t *testing.T) {
 	})
 	must(t, err)
 	must(t, srv.Start())
-	f := newForger(t, srv.Addrs()["l"][0].String(), trusting(ca, "a.test"))
+	at := srv.Addrs()["l"][0].String()
+	f, bystander := newForger(t, at, trusting(ca, "a.test")), newForger(t, at, trusting(ca, "a.test"))
 	must(t, f.raw.SetReadBuffer(4<<10))
 	taken, peak := 0, int64(0)
 	for err == nil && taken < 64<<20 {
@@ -263,9 +273,12 @@ func TestKeyUpdateStorm(t *testing.T) {
 		var n int
 		n, err = f.raw.Write(storm)
 		taken, peak = taken+n, max(peak, memory.Stats().InUse)
+		bystander.send(t, bystander.seal(applicationRecord, said))
+		<-w.heard
 	}
 	if r := <-w.ended; r != conn.ReasonWriteTimeout || peak > most {
 		t.Errorf("the end is %v, after %d bytes; at most %d bytes of memory were in use, want %d", r, taken, peak, most)
 	}
+	must(t, bystander.raw.Close())
 	must(t, srv.Shutdown(t.Context()))
 }
