@@ -296,11 +296,11 @@ func (c *Conn) nextLocked() work {
 func (c *Conn) nextOfFailureLocked() work {
 	x := c.ext
 	if c.reason.servesReads() && c.state == Open {
-		if c.hasPlaintextLocked() && x.session.ready {
+		if x != nil && x.session != nil && x.session.ready {
 			switch {
-			case !c.flags.has(established):
+			case !c.flags.has(established) && c.hasPlaintextLocked():
 				return doEstablish
-			case x.session.upgrade:
+			case c.flags.has(established) && x.session.upgrade:
 				return doUpgraded
 			}
 		}

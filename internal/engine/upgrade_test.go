@@ -120,6 +120,11 @@ func TestUpgradeThatFails(t *testing.T) {
 			s.in, s.fin = []byte("G"), true
 			k.fire(s, reactor.In|reactor.RdHup)
 		}, engine.ReasonHandshake, "before?"},
+		"garbage right behind its handshake": {&sessions{}, func(k *kit, s *socket, c *engine.Conn) {
+			s.in, s.fin = []byte("h#"), true
+			k.fire(s, reactor.In|reactor.RdHup)
+			k.user.want(c, "upgraded", "closed tls_alert") // it was ready, and is told of
+		}, engine.ReasonSession, "beforeH?"},
 		"the end": {&sessions{}, func(k *kit, s *socket, _ *engine.Conn) {
 			s.fin = true
 			k.fire(s, reactor.In|reactor.RdHup)
