@@ -33,8 +33,28 @@ var builtin = []builtinServer{
 	{
 		name:   "c",
 		folder: "servers/cepoll",
-		build:  []string{"gcc", "-O2", "-Wall", "-Wextra", "-o", "{bin}", "cepoll.c"},
+		build:  []string{"gcc", "-O2", "-Wall", "-Wextra", "-pthread", "-o", "{bin}", "cepoll.c"},
 		args:   []string{"{bin}", "{addr}"},
+	},
+	{
+		name:  "isocket",
+		build: []string{"go", "build", "-o", "{bin}", "./servers/isocket"},
+		args:  []string{"{bin}", "-addr", "{addr}", "-loops", "1"},
+	},
+	{
+		name:  "nbio",
+		build: []string{"go", "build", "-o", "{bin}", "./servers/nbio"},
+		args:  []string{"{bin}", "-addr", "{addr}", "-loops", "1"},
+	},
+	{
+		name:  "netpoll",
+		build: []string{"go", "build", "-o", "{bin}", "./servers/netpoll"},
+		args:  []string{"{bin}", "-addr", "{addr}", "-loops", "1"},
+	},
+	{
+		name:  "std",
+		build: []string{"go", "build", "-o", "{bin}", "./servers/std"},
+		args:  []string{"{bin}", "-addr", "{addr}"},
 	},
 }
 

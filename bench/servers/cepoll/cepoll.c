@@ -1,11 +1,15 @@
 /*
- * cepoll ADDRESS:PORT - a TCP echo server that is one bare epoll loop: the
- * cost below which no server built on epoll can go.
+ * cepoll ADDRESS:PORT [fanout] - a TCP echo server that is one bare epoll loop:
+ * the cost below which no server built on epoll can go.
  *
  * A connection is registered once, edge-triggered, for both directions. Its
  * bytes go from recv straight to send. What a send doesn't take is kept in
  * memory of the connection's own, and until that has gone nothing more is read
  * from it, so a slow reader holds at most one buffer.
+ *
+ * With "fanout" a connection's first message subscribes it and is answered to
+ * it alone; each later one is sent to all subscribers. The sending is done by
+ * another thread, straight to the sockets.
  *
  * Linux only.
  */
@@ -13,6 +17,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,14 +38,41 @@ struct rest {
 static struct rest *rests; /* by descriptor */
 static char buffer[BUFFER];
 
+/* Fan-out: a message on its way to the publishing thread, small enough for a
+ * pipe to take it whole. */
+struct message {
+	int only; /* the one to send to, or -1: all */
+	size_t len;
+	char data[2048];
+};
+
+static int publishing; /* the pipe's end for the loop; 0: echo */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int *members, *place, count; /* guarded by lock; place is by descriptor, 0: none, or index + 1 */
+
 static void die(const char *what)
 {
 	fprintf(stderr, "cepoll: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
+/* Whoever is no member any more isn't sent to: the lock is held meanwhile. */
+static void leave(int fd)
+{
+	pthread_mutex_lock(&lock);
+	if (place[fd]) {
+		int last = members[--count];
+		members[place[fd] - 1] = last;
+		place[last] = place[fd];
+		place[fd] = 0;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 static void drop(int fd)
 {
+	if (publishing)
+		leave(fd);
 	free(rests[fd].data);
 	rests[fd].data = NULL;
 	close(fd);
@@ -74,6 +106,49 @@ static int keep(int fd, const char *p, size_t len)
 	return 0;
 }
 
+static void publish(int fd, size_t len)
+{
+	struct message m = { .only = -1, .len = len };
+
+	memcpy(m.data, buffer, len);
+	pthread_mutex_lock(&lock);
+	if (!place[fd]) {
+		m.only = fd;
+		members[count++] = fd;
+		place[fd] = count;
+	}
+	pthread_mutex_unlock(&lock);
+	if (write(publishing, &m, sizeof m) != sizeof m)
+		die("publish");
+}
+
+static void *publisher(void *pipe)
+{
+	struct message m;
+	ssize_t sent;
+
+	while (read(*(int *)pipe, &m, sizeof m) == sizeof m) {
+		pthread_mutex_lock(&lock);
+		for (int i = 0; i < count; i++)
+			if (m.only < 0 || m.only == members[i])
+				/* One that has just ended is no matter; one that doesn't read is. */
+				if ((sent = put(members[i], m.data, m.len)) >= 0 && sent < (ssize_t)m.len)
+					die("a subscriber is behind");
+		pthread_mutex_unlock(&lock);
+	}
+	return NULL;
+}
+
+static void start_publisher(void)
+{
+	static int ends[2];
+	pthread_t thread;
+
+	if (pipe(ends) < 0 || pthread_create(&thread, NULL, publisher, &ends[0]) != 0)
+		die("start the publisher");
+	publishing = ends[1];
+}
+
 /*
  * Serves one event. A short read means that the socket is empty, as this is
  * TCP without out-of-band data, unless the peer has closed (hup): then only a
@@ -82,7 +157,7 @@ static int keep(int fd, const char *p, size_t len)
 static void serve(int fd, int hup)
 {
 	struct rest *r = &rests[fd];
-	ssize_t n, sent;
+	ssize_t n, sent, room = publishing ? (ssize_t)sizeof(((struct message *)0)->data) : BUFFER;
 
 	if (r->data) {
 		sent = put(fd, r->data + r->off, r->len - r->off);
@@ -96,13 +171,17 @@ static void serve(int fd, int hup)
 		hup = 1; /* the edge may have passed while reading was paused */
 	}
 	for (;;) {
-		n = recv(fd, buffer, BUFFER, MSG_DONTWAIT);
+		n = recv(fd, buffer, room, MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n <= 0)
 			goto lost;
+		if (publishing) {
+			publish(fd, (size_t)n);
+			goto next;
+		}
 		sent = put(fd, buffer, (size_t)n);
 		if (sent < 0)
 			goto lost;
@@ -111,7 +190,8 @@ static void serve(int fd, int hup)
 				goto lost;
 			return;
 		}
-		if (n < BUFFER && !hup)
+	next:
+		if (n < room && !hup)
 			return;
 	}
 lost:
@@ -171,8 +251,8 @@ int main(int argc, char **argv)
 	struct rlimit lim;
 	int ep, lfd, i, n;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: cepoll ADDRESS:PORT\n");
+	if (argc != 2 && (argc != 3 || strcmp(argv[2], "fanout") != 0)) {
+		fprintf(stderr, "usage: cepoll ADDRESS:PORT [fanout]\n");
 		return 2;
 	}
 	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
@@ -181,8 +261,12 @@ int main(int argc, char **argv)
 	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
 		die("setrlimit");
 	rests = calloc(lim.rlim_cur, sizeof *rests); /* resident only where used */
-	if (!rests)
+	members = calloc(lim.rlim_cur, sizeof *members);
+	place = calloc(lim.rlim_cur, sizeof *place);
+	if (!rests || !members || !place)
 		die("calloc");
+	if (argc == 3)
+		start_publisher();
 
 	lfd = listen_on(argv[1]);
 	ep = epoll_create1(EPOLL_CLOEXEC);
