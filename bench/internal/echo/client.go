@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluice-net/sluice/bench/internal/stats"
 )
 
 // The ways in which a server can be wrong, found by errors.Is.
@@ -30,6 +32,11 @@ const (
 	dialBatch  = 256
 	pollTime   = 100 * time.Millisecond
 	stallLimit = 10 * time.Second
+	// timed is how many connections are timed, at least, if there are as many: one in
+	// eight of a larger number. Reading the clock for all would cost the client a few
+	// per cent.
+	timed     = 64
+	timedStep = 8
 )
 
 // Progress is how far a run has come.
@@ -42,6 +49,7 @@ type Progress struct {
 // A Client is a number of connections to one echo server.
 type Client struct {
 	// Immutable after Dial.
+	born  time.Time
 	epoll int
 	size  int
 	conns []conn
@@ -58,16 +66,20 @@ type Client struct {
 	// The present run.
 	outstanding int  // requests without a full reply
 	sending     bool // a full reply is followed by the next request
+	publishing  bool // all connections expect the message of the first
+	timedEvery  int  // the connections whose number it divides are timed
 	progress    Progress
+	latency     stats.Histogram
 }
 
 // A conn has one request in flight, or none: got ≤ sent ≤ size, and all are
 // equal when the reply is complete. It is kept small, see Client.requests.
 type conn struct {
-	fd   int32
-	seq  uint32 // number of the current request
-	sent int32
-	got  int32
+	fd    int32
+	seq   uint32 // number of the current request
+	sent  int32
+	got   int32
+	began time.Duration // of a timed request: since Client.born
 }
 
 // Dial connects conns times and has each connection echo one message of size
@@ -85,6 +97,7 @@ func Dial(ctx context.Context, addr netip.AddrPort, conns, size int) (*Client, e
 		return nil, fmt.Errorf("echo: epoll_create1: %w", err)
 	}
 	c := &Client{
+		born:     time.Now(),
 		epoll:    epoll,
 		size:     size,
 		conns:    make([]conn, 0, conns),
@@ -100,13 +113,17 @@ func Dial(ctx context.Context, addr netip.AddrPort, conns, size int) (*Client, e
 				return nil, fmt.Errorf("echo: connection %d: %w", len(c.conns), err)
 			}
 		}
-		if err := c.exchange(ctx, first, nil); err != nil {
+		if err := c.exchange(ctx, first, 1, nil); err != nil {
 			c.Close()
 			return nil, err
 		}
 	}
 	return c, nil
 }
+
+// Latency is the time from request to full reply, of those connections that are timed, since
+// Dial or the last Reset of it. It may be looked at, and reset, while more is running.
+func (c *Client) Latency() *stats.Histogram { return &c.latency }
 
 // Close resets all connections.
 func (c *Client) Close() {
@@ -119,7 +136,7 @@ func (c *Client) Close() {
 
 // Once has every connection echo one message.
 func (c *Client) Once(ctx context.Context) error {
-	return c.exchange(ctx, 0, nil)
+	return c.exchange(ctx, 0, 1, nil)
 }
 
 // Run keeps one request in flight on every connection for as long as more says
@@ -128,7 +145,12 @@ func (c *Client) Once(ctx context.Context) error {
 // Meanwhile the client never sleeps. A sleeping client would have to be woken,
 // by the server and at its expense, and the slower the server, the more often.
 func (c *Client) Run(ctx context.Context, more func(Progress) bool) error {
-	return c.exchange(ctx, 0, more)
+	return c.exchange(ctx, 0, 1, more)
+}
+
+// RunSome is Run with one of step connections, evenly spread; the others stay silent.
+func (c *Client) RunSome(ctx context.Context, step int, more func(Progress) bool) error {
+	return c.exchange(ctx, 0, step, more)
 }
 
 func (c *Client) add(addr netip.AddrPort) error {
@@ -147,23 +169,37 @@ func (c *Client) add(addr netip.AddrPort) error {
 	return nil
 }
 
-func (c *Client) message(id int) []byte { return c.requests[id*c.size : (id+1)*c.size] }
+func (c *Client) message(id int) []byte {
+	if c.publishing {
+		id = 0
+	}
+	return c.requests[id*c.size : (id+1)*c.size]
+}
 
-// exchange sends one request on each connection from first on, then serves events
-// until nothing is outstanding. While more (if any) says so, replies are followed
-// by requests.
-func (c *Client) exchange(ctx context.Context, first int, more func(Progress) bool) error {
+// exchange sends one request on every step'th connection from first on, then serves
+// events until nothing is outstanding. While more (if any) says so, replies are
+// followed by requests.
+func (c *Client) exchange(ctx context.Context, first, step int, more func(Progress) bool) error {
 	timeout := int(pollTime / time.Millisecond)
 	if more != nil {
 		timeout = 0
 	}
 	c.sending = more != nil
 	c.progress = Progress{Now: time.Now()}
-	for id := first; id < len(c.conns); id++ {
+	c.timedEvery = step
+	if len(c.conns)/step > timed {
+		c.timedEvery *= timedStep
+	}
+	for id := first; id < len(c.conns); id += step {
 		if err := c.request(id); err != nil {
 			return err
 		}
 	}
+	return c.await(ctx, first, timeout, more)
+}
+
+// await serves events until nothing is outstanding.
+func (c *Client) await(ctx context.Context, first, timeout int, more func(Progress) bool) error {
 	answered := c.progress // when the last reply came
 	for c.outstanding > 0 {
 		if err := ctx.Err(); err != nil {
@@ -207,6 +243,9 @@ func (c *Client) request(id int) error {
 	k.seq++
 	k.sent, k.got = 0, 0
 	c.outstanding++
+	if id%c.timedEvery == 0 {
+		k.began = time.Since(c.born)
+	}
 	return c.flush(id)
 }
 
@@ -251,18 +290,30 @@ func (c *Client) serve(id int, hup bool) error {
 			return err
 		}
 		if int(k.got) == c.size {
-			c.progress.Echoes++
-			c.outstanding--
-			if c.sending {
-				if err := c.request(id); err != nil {
-					return err
-				}
+			if err := c.answered(id); err != nil {
+				return err
 			}
 		}
 		if n < len(c.buf) && !hup {
 			return nil
 		}
 	}
+}
+
+// answered is for the end of a reply: the next request follows, if any.
+func (c *Client) answered(id int) error {
+	c.progress.Echoes++
+	c.outstanding--
+	if id%c.timedEvery == 0 {
+		c.latency.Add(int64(time.Since(c.born) - c.conns[id].began))
+	}
+	switch {
+	case c.publishing && c.outstanding == 0 && c.sending:
+		return c.publish()
+	case c.publishing || !c.sending:
+		return nil
+	}
+	return c.request(id)
 }
 
 // quiet finds bytes that nobody asked for, and a connection that has ended.

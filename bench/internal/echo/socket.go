@@ -73,3 +73,10 @@ func recv(fd int, p []byte) (int, unix.Errno) {
 		uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
+
+// disconnect resets a connection and leaves a socket that can be connected anew.
+func disconnect(fd int) unix.Errno {
+	nowhere := unix.RawSockaddr{Family: unix.AF_UNSPEC}
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&nowhere)), unsafe.Sizeof(nowhere))
+	return errno
+}

@@ -26,8 +26,7 @@ type event[C comparable] struct {
 // backlog is more than the driver has outstanding: callbacks don't wait.
 const backlog = 1 << 16
 
-// New starts a room, which lives as long as the process. send may keep p; nobody writes to
-// it.
+// New starts a room. send may keep p; nobody writes to it.
 func New[C comparable](send func(to C, p []byte)) *Room[C] {
 	r := &Room[C]{send: send, events: make(chan event[C], backlog), place: map[C]int{}}
 	go r.run()
@@ -41,6 +40,10 @@ func (r *Room[C]) Received(from C, p []byte) {
 
 // Left is for a connection that has ended.
 func (r *Room[C]) Left(c C) { r.events <- event[C]{from: c} }
+
+// Close ends the room's goroutine; nothing may be received afterwards. A server that ends with
+// its process doesn't need it.
+func (r *Room[C]) Close() { close(r.events) }
 
 func (r *Room[C]) run() {
 	for e := range r.events {

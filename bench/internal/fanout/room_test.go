@@ -4,8 +4,12 @@ import (
 	"slices"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/sluice-net/sluice/bench/internal/fanout"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type sent struct {
 	to   int
@@ -15,6 +19,7 @@ type sent struct {
 func TestRoom(t *testing.T) {
 	out := make(chan sent)
 	r := fanout.New(func(to int, p []byte) { out <- sent{to, string(p)} })
+	defer r.Close()
 	// Publications are collected and sorted: their order among the subscribers is the room's.
 	expect := func(what string, want ...sent) {
 		t.Helper()

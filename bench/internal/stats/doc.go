@@ -3,4 +3,6 @@
 //
 // Ratios are taken pair by pair because the two samples of one repetition were
 // measured seconds apart: what disturbed the machine disturbed both.
+//
+// A Histogram is for the many values within one repetition: latencies.
 package stats
