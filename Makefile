@@ -14,6 +14,9 @@ D         ?= 10m
 COUNT     ?= 50
 PIECE     ?= 10
 
+# What `make bench` measures; bench/README.md says how a shape is written.
+SHAPES    ?= 64x1,64x100,64x1000,64x10000,1Kx100,16Kx100,64Kx100,64x100/pipeline=16,64x10000/active=100,connect:64x100,fanout:64x1000,64x1000/loops=2,idle:64x10000
+
 # The linter is built from source at this version, into a folder of this
 # repository: its hundreds of dependencies stay out of go.mod. A linter built by an
 # older Go refuses newer code, so the Go version is part of the folder's name.
@@ -23,7 +26,7 @@ LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
 CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
-.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-compare cross cover flake ci clean
+.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go cross cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -61,11 +64,19 @@ soak: ## run fresh seeds and real-socket churn side by side (D=10m)
 fuzz: ## run every fuzz target in turn (PKG=./framing FUZZTIME=20s)
 	FUZZTIME='$(FUZZTIME)' scripts/fuzz.sh $(PKG)
 
-bench: ## run the benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
-	go test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $(PKG)
+bench: ## compare the servers, half an hour, into bench/bench.json (SHAPES=64x100,idle:64x15000 ARGS='--help')
+	cd bench && go run ./cmd/echobench -shapes '$(SHAPES)' -json bench.json $(ARGS)
 
-bench-compare: ## measure echo servers against each other (ARGS='--help')
-	cd bench && go run ./cmd/echobench $(ARGS)
+bench-quick: ## compare Sluice, gnet and C in a minute, and print the ratios
+	cd bench && go run ./cmd/echobench -servers gnet,sluice,c -shapes 64x100,64x1000,16Kx100,16Kx1000 \
+		-reps 5 -warmup 100ms -duration 400ms -quiet $(ARGS)
+
+bench-docs: ## put what make bench has measured into docs/benchmarks.md and docs/images
+	mkdir -p docs/images
+	cd bench && go run ./cmd/echobench -from bench.json -markdown ../docs/benchmarks.md -svg ../docs/images/bench $(ARGS) >/dev/null
+
+bench-go: ## run the Go benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $(PKG)
 
 cross: ## build and vet, tests included, for other systems and processors (PKG=./conn)
 	@for target in $(CROSS); do \

@@ -21,34 +21,67 @@ const maxUnused = 0.05
 // maxOthers is the share of the server's CPU that others may have used.
 const maxOthers = 0.03
 
-// cpuExperiment measures server CPU time per echo under closed-loop load.
+// cpuExperiment measures server CPU time per echo (or connection, or delivery), throughput
+// and latency under closed-loop load.
 type cpuExperiment struct {
 	cpu      int // the server's, or process.AnyCPU
-	shape    shape
+	load     shape
 	warmup   time.Duration
 	duration time.Duration
 }
 
+func (e cpuExperiment) shape() shape { return e.load }
+
 func (e cpuExperiment) title() string {
-	return fmt.Sprintf("server CPU per echo, %d bytes on %d connections", e.shape.Size, e.shape.Conns)
+	return fmt.Sprintf("server CPU per %s, %s", e.load.unit(), e.load.describe())
 }
 
 func (e cpuExperiment) unit() string { return "µs" }
 
 func (e cpuExperiment) columns() []column {
-	percent := func(v float64) string { return fmt.Sprintf("%.1f%%", 100*v) }
-	list := []column{{"server_busy", "server CPU", percent}}
+	list := []column{{Key: "server_busy", Head: "server CPU", Format: percent}}
 	if e.cpu != process.AnyCPU {
-		list = append(list, column{"others_busy", "others", percent})
+		list = append(list, column{Key: "others_busy", Head: "others", Format: percent})
 	}
 	return append(list,
-		column{"client_idle", "client idle", percent},
-		column{"echoes_per_second", "echoes/s", func(v float64) string { return fmt.Sprintf("%.0f", v) }},
+		column{Key: "client_idle", Head: "client idle", Format: percent},
+		column{Key: "per_second", Head: e.load.units() + "/s", Compare: true},
+		column{Key: "p50_us", Head: "p50 µs", Compare: true},
+		column{Key: "p99_us", Head: "p99 µs", Compare: true},
+		column{Key: "p999_us", Head: "p99.9 µs", Compare: true},
 	)
 }
 
+// A client is the load of one shape.
+type client interface {
+	Latency() *stats.Histogram
+	Close()
+}
+
+// start connects; run then loads the server for as long as more says so.
+func (e cpuExperiment) start(ctx context.Context, addr netip.AddrPort) (c client, run func(more func(echo.Progress) bool) error, err error) {
+	if e.load.Kind == connecting {
+		c, err := echo.NewChurn(addr, e.load.Conns, e.load.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		return c, func(more func(echo.Progress) bool) error { return c.Run(ctx, more) }, nil
+	}
+	// Requests that are sent together are one message to who only echoes.
+	d, err := echo.Dial(ctx, addr, e.load.Conns, e.load.Size*e.load.Pipeline)
+	if err != nil {
+		return nil, nil, err
+	}
+	return d, func(more func(echo.Progress) bool) error {
+		if e.load.Kind == publishing {
+			return d.Publish(ctx, more)
+		}
+		return d.RunSome(ctx, e.load.Conns/e.load.Active, more)
+	}, nil
+}
+
 func (e cpuExperiment) measure(ctx context.Context, addr netip.AddrPort, pid int) (sample, error) {
-	client, err := echo.Dial(ctx, addr, e.shape.Conns, e.shape.Size)
+	client, run, err := e.start(ctx, addr)
 	if err != nil {
 		return sample{}, err
 	}
@@ -60,11 +93,12 @@ func (e cpuExperiment) measure(ctx context.Context, addr netip.AddrPort, pid int
 		began     = time.Now()
 		measuring bool
 	)
-	err = client.Run(ctx, func(p echo.Progress) bool {
+	err = run(func(p echo.Progress) bool {
 		elapsed := p.Now.Sub(began)
 		switch {
 		case !measuring && elapsed >= e.warmup:
 			measuring = true
+			client.Latency().Reset()
 			from, readErr = e.read(pid, p)
 		case measuring && elapsed >= e.warmup+e.duration && p.Echoes > from.client.Echoes:
 			to, readErr = e.read(pid, p)
@@ -78,7 +112,11 @@ func (e cpuExperiment) measure(ctx context.Context, addr netip.AddrPort, pid int
 	if readErr != nil {
 		return sample{}, readErr
 	}
-	return e.perEcho(from, to), nil
+	s := e.perEcho(from, to)
+	for key, q := range map[string]float64{"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999} {
+		s.Facts[key] = client.Latency().Quantile(q) / 1e3
+	}
+	return s, nil
 }
 
 func (e cpuExperiment) doubts(samples []sample) []string {
@@ -121,17 +159,17 @@ func (e cpuExperiment) read(pid int, p echo.Progress) (reading, error) {
 
 // perEcho wants at least one echo between the readings.
 func (e cpuExperiment) perEcho(from, to reading) sample {
-	echoes := to.client.Echoes - from.client.Echoes
+	echoes := (to.client.Echoes - from.client.Echoes) * uint64(e.load.Pipeline)
 	wall := to.client.Now.Sub(from.client.Now).Seconds()
 	server := (to.server - from.server).Seconds()
 	s := sample{
 		Value: server * 1e6 / float64(echoes),
 		Facts: map[string]float64{
-			"echoes":            float64(echoes),
-			"seconds":           wall,
-			"echoes_per_second": float64(echoes) / wall,
-			"server_busy":       server / wall,
-			"client_idle":       (to.client.Idle - from.client.Idle).Seconds() / wall,
+			"echoes":      float64(echoes),
+			"seconds":     wall,
+			"per_second":  float64(echoes) / wall,
+			"server_busy": server / wall,
+			"client_idle": (to.client.Idle - from.client.Idle).Seconds() / wall,
 		},
 	}
 	if e.cpu != process.AnyCPU {

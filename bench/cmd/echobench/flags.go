@@ -2,71 +2,8 @@ package main
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
-
-	"github.com/sluice-net/sluice/bench/internal/echo"
 )
-
-// A shape is one kind of load.
-type shape struct {
-	Size  int `json:"size"`
-	Conns int `json:"conns"`
-}
-
-func (s shape) String() string { return fmt.Sprintf("%dx%d", s.Size, s.Conns) }
-
-// shapes is a flag: 64x100,16Kx100.
-type shapes []shape
-
-func (l *shapes) String() string {
-	words := make([]string, len(*l))
-	for i, s := range *l {
-		words[i] = s.String()
-	}
-	return strings.Join(words, ",")
-}
-
-func (l *shapes) Set(text string) error {
-	var parsed shapes
-	for _, word := range splitList(text) {
-		size, conns, ok := strings.Cut(word, "x")
-		if !ok {
-			return fmt.Errorf("%q: want SIZExCONNECTIONS", word)
-		}
-		var s shape
-		var err error
-		if s.Size, err = parseSize(size); err != nil {
-			return fmt.Errorf("%q: %w", word, err)
-		}
-		if s.Conns, err = strconv.Atoi(conns); err != nil {
-			return fmt.Errorf("%q: %w", word, err)
-		}
-		if s.Size < echo.MinSize || s.Conns < 1 {
-			return fmt.Errorf("%q: want at least %d bytes and 1 connection", word, echo.MinSize)
-		}
-		parsed = append(parsed, s)
-	}
-	if len(parsed) == 0 {
-		return fmt.Errorf("no shape in %q", text)
-	}
-	*l = parsed
-	return nil
-}
-
-func parseSize(text string) (int, error) {
-	unit := 1
-	if digits, ok := strings.CutSuffix(text, "K"); ok {
-		text, unit = digits, 1<<10
-	} else if digits, ok := strings.CutSuffix(text, "M"); ok {
-		text, unit = digits, 1<<20
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, err
-	}
-	return n * unit, nil
-}
 
 // A customServer is one that the command line brings, already built.
 type customServer struct {

@@ -5,29 +5,6 @@ import (
 	"testing"
 )
 
-func TestShapes(t *testing.T) {
-	for _, tt := range []struct {
-		text string
-		want shapes
-	}{
-		{"64x100", shapes{{64, 100}}},
-		{"8x1, 16Kx100,1Mx2", shapes{{8, 1}, {16 << 10, 100}, {1 << 20, 2}}},
-		{"", nil},
-		{"64", nil},
-		{"x100", nil},
-		{"7x1", nil},
-		{"64x0", nil},
-		{"64x1x1", nil},
-		{"K1x1", nil},
-	} {
-		var got shapes
-		err := got.Set(tt.text)
-		if (err != nil) != (tt.want == nil) || !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%q: got %v, %v, want %v", tt.text, got, err, tt.want)
-		}
-	}
-}
-
 func TestCustomServers(t *testing.T) {
 	var got customServers
 	for _, text := range []string{"old=./echod --listen tcp://{addr} --admin ''", `new="my echod" {addr}`} {

@@ -24,24 +24,22 @@ const (
 
 // idleExperiment measures the resident memory of connections that have echoed
 // once and are silent.
-type idleExperiment struct {
-	conns int
-	size  int
-}
+type idleExperiment struct{ load shape }
+
+func (e idleExperiment) shape() shape { return e.load }
 
 func (e idleExperiment) title() string {
-	return fmt.Sprintf("resident memory per idle connection, %d connections after one echo of %d bytes", e.conns, e.size)
+	return "resident memory per idle connection, " + e.load.describe()
 }
 
 func (e idleExperiment) unit() string { return "B" }
 
 func (e idleExperiment) columns() []column {
-	mebi := func(v float64) string { return fmt.Sprintf("%.1f MiB", v/(1<<20)) }
 	return []column{
-		{"resident_before", "before", mebi},
-		{"resident_after", "after", mebi},
-		{"peak", "peak", mebi},
-		{"settled_seconds", "settled in", func(v float64) string { return fmt.Sprintf("%.1f s", v) }},
+		{Key: "resident_before", Head: "before", Format: mebi},
+		{Key: "resident_after", Head: "after", Format: mebi},
+		{Key: "peak", Head: "peak", Format: mebi},
+		{Key: "settled_seconds", Head: "settled in", Format: seconds},
 	}
 }
 
@@ -54,7 +52,7 @@ func (e idleExperiment) measure(ctx context.Context, addr netip.AddrPort, pid in
 	if err != nil {
 		return sample{}, err
 	}
-	client, err := echo.Dial(ctx, addr, e.conns, e.size)
+	client, err := echo.Dial(ctx, addr, e.load.Conns, e.load.Size)
 	if err != nil {
 		return sample{}, err
 	}
@@ -72,7 +70,7 @@ func (e idleExperiment) measure(ctx context.Context, addr netip.AddrPort, pid in
 		return sample{}, fmt.Errorf("after the idle time: %w", err)
 	}
 	return sample{
-		Value: (float64(after) - float64(before)) / float64(e.conns),
+		Value: (float64(after) - float64(before)) / float64(e.load.Conns),
 		Facts: map[string]float64{
 			"resident_before": float64(before),
 			"resident_after":  float64(after),

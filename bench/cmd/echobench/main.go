@@ -1,10 +1,12 @@
 //go:build linux
 
 // Command echobench measures echo servers side by side: the CPU time that one
-// echo costs the server, or the memory that an idle connection holds. The
-// README of this module says what is measured and how.
+// echo costs the server, how many it does and how long they take, and the memory
+// that an idle connection holds. The README of this module says what is measured
+// and how.
 //
-// Reading order: main.go, servers.go, run.go, cpu.go and idle.go, report.go.
+// Reading order: main.go, shape.go, servers.go, run.go, cpu.go and idle.go, report.go,
+// tables.go, chart.go.
 package main
 
 import (
@@ -18,28 +20,30 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sluice-net/sluice/bench/internal/echo"
 	"github.com/sluice-net/sluice/bench/internal/process"
+	"github.com/sluice-net/sluice/bench/internal/section"
 )
 
 // options are the command line.
 type options struct {
-	Mode       string        `json:"mode"`
-	Shapes     shapes        `json:"shapes,omitempty"`
+	Shapes     shapes        `json:"shapes"`
 	Servers    []string      `json:"servers"`
 	Custom     customServers `json:"custom,omitempty"`
 	Bases      []string      `json:"bases"`
 	Reps       int           `json:"reps"`
 	Warmup     time.Duration `json:"warmup_ns"`
 	Duration   time.Duration `json:"duration_ns"`
-	IdleConns  int           `json:"idle_conns"`
-	IdleSize   int           `json:"idle_size"`
 	ServerCPU  int           `json:"server_cpu"`
 	ClientCPU  int           `json:"client_cpu"`
 	GOMAXPROCS int           `json:"gomaxprocs"`
 
-	dir  string
-	json string
+	dir      string
+	quiet    bool
+	from     string
+	json     string
+	markdown string
+	svg      string
+	chart    shapes
 }
 
 func main() {
@@ -54,64 +58,96 @@ func main() {
 	}
 }
 
+// run measures, or reads what was measured before, and writes it in the forms that are asked
+// for. A server that failed is an error, but only after that.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	experiments, err := o.experiments()
-	if err != nil {
+	var r *report
+	if o.from != "" {
+		if r, err = loadReport(o.from); err != nil {
+			return fmt.Errorf("-from: %w", err)
+		}
+		for _, one := range r.Results {
+			if err := one.print(stdout); err != nil {
+				return err
+			}
+		}
+	} else if r, err = measure(ctx, o, stdout, stderr); err != nil {
 		return err
 	}
-	if err := process.PinSelf(o.ClientCPU); err != nil {
-		return fmt.Errorf("-client-cpu: %w", err)
-	}
+	return errors.Join(r.write(o), r.failures())
+}
+
+// measure prints each shape's tables as soon as they are known.
+func measure(ctx context.Context, o options, stdout, stderr io.Writer) (*report, error) {
 	servers, err := prepare(ctx, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer servers.remove()
+	progress := stderr
+	if o.quiet {
+		progress = io.Discard
+	}
+	r := newReport(o)
+	for _, e := range o.experiments() {
+		all, err := interleave(ctx, e, servers.list, o, progress)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.title(), err)
+		}
+		one := summarize(e, o.Bases, all)
+		if err := one.print(stdout); err != nil {
+			return nil, err
+		}
+		r.Results = append(r.Results, one)
+	}
+	return r, nil
+}
 
-	report := newReport(o)
-	for _, e := range experiments {
-		samples, err := interleave(ctx, e, servers.list, o, stderr)
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.title(), err)
-		}
-		result, err := summarize(e, servers.list, o.Bases, samples)
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.title(), err)
-		}
-		if err := result.print(stdout, e); err != nil {
-			return err
-		}
-		report.Results = append(report.Results, result)
+// write writes the files that are asked for.
+func (r *report) write(o options) error {
+	var errs []error
+	if o.json != "" {
+		errs = append(errs, r.save(o.json))
 	}
-	if o.json == "" {
-		return nil
+	if o.markdown != "" {
+		errs = append(errs, section.Replace(o.markdown, "figures", r.markdown()))
 	}
-	return report.save(o.json)
+	if o.svg != "" {
+		errs = append(errs, r.saveCharts(o.svg, o.chart))
+	}
+	return errors.Join(errs...)
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	o := options{Shapes: shapes{{64, 100}, {64, 1000}, {16 << 10, 100}}}
+	o := options{}
+	for _, l := range []*shapes{&o.Shapes, &o.chart} {
+		if err := l.Set("64x100,64x1000,16Kx100"); err != nil {
+			return o, err
+		}
+	}
 	fs := flag.NewFlagSet("echobench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.Mode, "mode", "cpu", "what to measure: cpu (per echo) or idle (memory per connection)")
-	fs.Var(&o.Shapes, "shapes", "cpu: message `size x connections`, several with commas; sizes may end in K or M")
+	fs.Var(&o.Shapes, "shapes", "`[KIND:]SIZExCONNECTIONS[/pipeline=N][/active=N][/loops=N]`, several with commas; KIND is echo, connect, fanout or idle, sizes may end in K or M")
 	servers := fs.String("servers", builtinNames(), "built-in servers to measure, in this order")
 	fs.Var(&o.Custom, "server", "one more server: `name='command line with {addr}'`; may be repeated")
 	bases := fs.String("bases", "gnet,c", "servers to which the others are compared, where they take part")
 	fs.IntVar(&o.Reps, "reps", 5, "repetitions")
-	fs.DurationVar(&o.Warmup, "warmup", 500*time.Millisecond, "cpu: load before measuring")
-	fs.DurationVar(&o.Duration, "duration", 3*time.Second, "cpu: measured time of each repetition")
-	fs.IntVar(&o.IdleConns, "n", 15_000, "idle: connections")
-	fs.IntVar(&o.IdleSize, "size", 64, "idle: bytes that each connection echoes once")
+	fs.DurationVar(&o.Warmup, "warmup", 500*time.Millisecond, "load before measuring; not of idle")
+	fs.DurationVar(&o.Duration, "duration", 3*time.Second, "measured time of each repetition; not of idle")
 	fs.IntVar(&o.ServerCPU, "server-cpu", 0, "CPU of the server, -1: any")
 	fs.IntVar(&o.ClientCPU, "client-cpu", 1, "CPU of the client, -1: any")
 	fs.IntVar(&o.GOMAXPROCS, "gomaxprocs", 1, "GOMAXPROCS in the servers' environment, 0: not set")
 	fs.StringVar(&o.dir, "dir", ".", "folder of the bench module")
+	fs.BoolVar(&o.quiet, "quiet", false, "don't tell of each repetition")
+	fs.StringVar(&o.from, "from", "", "measure nothing, take what -json wrote to this `file`")
 	fs.StringVar(&o.json, "json", "", "write everything measured to this `file`")
+	fs.StringVar(&o.markdown, "markdown", "", "write the tables into this `page`, between its comments")
+	fs.StringVar(&o.svg, "svg", "", "write charts to `NAME`-light.svg and NAME-dark.svg")
+	fs.Var(&o.chart, "chart", "the `shapes` in the charts, of those that were measured")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -121,28 +157,26 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.Reps < 1 {
 		return o, fmt.Errorf("-reps is %d, want at least 1", o.Reps)
 	}
+	if o.Duration <= 0 || o.Warmup < 0 {
+		return o, fmt.Errorf("-duration is %v and -warmup %v, want more than 0 and at least 0", o.Duration, o.Warmup)
+	}
 	o.Servers, o.Bases = splitList(*servers), splitList(*bases)
 	return o, nil
 }
 
-// experiments checks the options of the chosen mode.
-func (o options) experiments() ([]experiment, error) {
+func (o options) experiments() []experiment {
 	var list []experiment
-	switch o.Mode {
-	case "cpu":
-		if o.Duration <= 0 || o.Warmup < 0 {
-			return nil, fmt.Errorf("-duration is %v and -warmup %v, want more than 0 and at least 0", o.Duration, o.Warmup)
+	for _, s := range o.Shapes {
+		switch s.Kind {
+		case idling:
+			list = append(list, idleExperiment{load: s})
+		case echoing, connecting, publishing:
+			e := cpuExperiment{cpu: o.ServerCPU, load: s, warmup: o.Warmup, duration: o.Duration}
+			if s.Loops > 1 {
+				e.cpu = process.AnyCPU
+			}
+			list = append(list, e)
 		}
-		for _, s := range o.Shapes {
-			list = append(list, cpuExperiment{cpu: o.ServerCPU, shape: s, warmup: o.Warmup, duration: o.Duration})
-		}
-	case "idle":
-		if o.IdleConns < 1 || o.IdleSize < echo.MinSize {
-			return nil, fmt.Errorf("-n is %d and -size %d, want at least 1 and %d", o.IdleConns, o.IdleSize, echo.MinSize)
-		}
-		list = append(list, idleExperiment{conns: o.IdleConns, size: o.IdleSize})
-	default:
-		return nil, fmt.Errorf("-mode is %q, want cpu or idle", o.Mode)
 	}
-	return list, nil
+	return list
 }

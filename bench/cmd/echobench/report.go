@@ -5,12 +5,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,19 +31,27 @@ type report struct {
 
 // A result is one experiment with all servers.
 type result struct {
-	Title string   `json:"title"`
-	Unit  string   `json:"unit"`
-	Bases []string `json:"bases"`
-	Rows  []row    `json:"rows"`
+	Shape   shape    `json:"shape"`
+	Title   string   `json:"title"`
+	Unit    string   `json:"unit"`
+	Columns []column `json:"columns"`
+	Bases   []string `json:"bases"`
+	Rows    []row    `json:"rows"`
 }
 
 type row struct {
-	Server  string                   `json:"server"`
-	Value   stats.Summary            `json:"value"`
-	Ratios  map[string]stats.Summary `json:"ratios"` // by base
-	Facts   map[string]stats.Summary `json:"facts"`
-	Doubts  []string                 `json:"doubts,omitempty"`
-	Samples []sample                 `json:"samples"`
+	Server  string            `json:"server"`
+	Value   figure            `json:"value"`
+	Facts   map[string]figure `json:"facts"`
+	Doubts  []string          `json:"doubts,omitempty"`
+	Failure string            `json:"failure,omitempty"` // then there's nothing else
+	Samples []sample          `json:"samples"`
+}
+
+// A figure is summed up over the repetitions, and so are its ratios to the bases.
+type figure struct {
+	stats.Summary
+	Ratios map[string]stats.Summary `json:"ratios,omitempty"`
 }
 
 func newReport(o options) *report {
@@ -78,41 +84,60 @@ func (r *report) save(file string) error {
 	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
+func loadReport(file string) (*report, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	r := new(report)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
+}
+
 // summarize compares the servers' samples with those of each base that took
 // part and that a figure can be divided by: one can be 0 bytes.
-func summarize(e experiment, list []server, bases []string, samples [][]sample) (result, error) {
-	r := result{Title: e.title(), Unit: e.unit()}
-	values := make(map[string][]float64, len(list))
-	for i, s := range list {
-		values[s.name] = pick(samples[i], func(one sample) float64 { return one.Value })
+func summarize(e experiment, bases []string, all []trials) result {
+	r := result{Shape: e.shape(), Title: e.title(), Unit: e.unit(), Columns: e.columns()}
+	value := func(s sample) float64 { return s.Value }
+	of := map[string][]sample{}
+	for _, t := range all {
+		of[t.server] = t.samples
 	}
 	for _, base := range bases {
-		if v := values[base]; v != nil && slices.Min(v) > 0 {
+		if v := pick(of[base], value); len(v) > 0 && slices.Min(v) > 0 {
 			r.Bases = append(r.Bases, base)
 		}
 	}
-	for i, s := range list {
-		w := row{
-			Server:  s.name,
-			Value:   stats.Summarize(values[s.name]),
-			Ratios:  map[string]stats.Summary{},
-			Facts:   map[string]stats.Summary{},
-			Doubts:  e.doubts(samples[i]),
-			Samples: samples[i],
-		}
+	compared := func(samples []sample, get func(sample) float64) figure {
+		f := figure{Summary: stats.Summarize(pick(samples, get)), Ratios: map[string]stats.Summary{}}
 		for _, base := range r.Bases {
-			ratios, err := stats.Ratios(values[s.name], values[base])
-			if err != nil {
-				return r, fmt.Errorf("%s against %s: %w", s.name, base, err)
+			// A base can have been 0, too: then there's no ratio.
+			if ratios, err := stats.Ratios(pick(samples, get), pick(of[base], get)); err == nil {
+				f.Ratios[base] = stats.Summarize(ratios)
 			}
-			w.Ratios[base] = stats.Summarize(ratios)
 		}
-		for key := range samples[i][0].Facts {
-			w.Facts[key] = stats.Summarize(pick(samples[i], func(one sample) float64 { return one.Facts[key] }))
+		return f
+	}
+	for _, t := range all {
+		w := row{Server: t.server, Samples: t.samples, Facts: map[string]figure{}}
+		if t.failure != nil {
+			w.Failure = t.failure.Error()
+			r.Rows = append(r.Rows, w)
+			continue
+		}
+		w.Value, w.Doubts = compared(t.samples, value), e.doubts(t.samples)
+		for key := range t.samples[0].Facts {
+			get := func(s sample) float64 { return s.Facts[key] }
+			w.Facts[key] = figure{Summary: stats.Summarize(pick(t.samples, get))}
+			if slices.ContainsFunc(r.Columns, func(c column) bool { return c.Key == key && c.Compare }) {
+				w.Facts[key] = compared(t.samples, get)
+			}
 		}
 		r.Rows = append(r.Rows, w)
 	}
-	return r, nil
+	return r
 }
 
 func pick(samples []sample, of func(sample) float64) []float64 {
@@ -121,53 +146,4 @@ func pick(samples []sample, of func(sample) float64) []float64 {
 		values[i] = of(s)
 	}
 	return values
-}
-
-// print writes a table: median (smallest–largest) of the figure and of the
-// ratios, medians of the facts.
-func (r result) print(out io.Writer, e experiment) error {
-	var text strings.Builder
-	fmt.Fprintf(&text, "\n%s, %d repetitions\n", r.Title, len(r.Rows[0].Samples))
-	tab := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(tab, "server\t%s", r.Unit)
-	for _, base := range r.Bases {
-		fmt.Fprintf(tab, "\t× %s", base)
-	}
-	for _, c := range e.columns() {
-		fmt.Fprintf(tab, "\t%s", c.head)
-	}
-	fmt.Fprintln(tab)
-	for _, w := range r.Rows {
-		fmt.Fprintf(tab, "%s\t%s", w.Server, spread(w.Value))
-		for _, base := range r.Bases {
-			if base == w.Server {
-				fmt.Fprint(tab, "\t1")
-				continue
-			}
-			fmt.Fprintf(tab, "\t%s", spread(w.Ratios[base]))
-		}
-		for _, c := range e.columns() {
-			fmt.Fprintf(tab, "\t%s", c.format(w.Facts[c.key].Median))
-		}
-		fmt.Fprintln(tab)
-	}
-	if err := tab.Flush(); err != nil {
-		return err
-	}
-	for _, w := range r.Rows {
-		for _, doubt := range w.Doubts {
-			fmt.Fprintf(&text, "! %s, %s\n", w.Server, doubt)
-		}
-	}
-	_, err := io.WriteString(out, text.String())
-	return err
-}
-
-// spread prints figures with three or more digits that count.
-func spread(s stats.Summary) string {
-	format := "%.3f (%.3f–%.3f)"
-	if s.Max >= 100 {
-		format = "%.0f (%.0f–%.0f)"
-	}
-	return fmt.Sprintf(format, s.Median, s.Min, s.Max)
 }

@@ -19,6 +19,7 @@ import (
 
 // An experiment measures one figure of a server that is running.
 type experiment interface {
+	shape() shape
 	title() string
 	unit() string
 	columns() []column
@@ -35,11 +36,20 @@ type sample struct {
 	Facts map[string]float64 `json:"facts"`
 }
 
-// A column prints one fact.
+// A column prints one fact. One that is compared has ratios to the bases, in a table of
+// its own.
 type column struct {
-	key    string
-	head   string
-	format func(float64) string
+	Key     string `json:"key"`
+	Head    string `json:"head"`
+	Compare bool   `json:"compare,omitempty"`
+	Format  format `json:"format"`
+}
+
+// trials are what came of one server.
+type trials struct {
+	server  string
+	samples []sample
+	failure error // nil, or what ended it
 }
 
 const (
@@ -50,40 +60,66 @@ const (
 	crashTime = 200 * time.Millisecond
 )
 
-// interleave measures all servers one after the other, then all again, so that
-// what the machine does meanwhile meets all of them alike. It returns samples by
-// server and repetition.
-func interleave(ctx context.Context, e experiment, list []server, o options, progress io.Writer) ([][]sample, error) {
-	samples := make([][]sample, len(list))
+// interleave measures all servers that can serve the shape one after the other, then all
+// again, so that what the machine does meanwhile meets all of them alike. A server that fails
+// isn't tried again, and has no figures; the others go on.
+func interleave(ctx context.Context, e experiment, list []server, o options, progress io.Writer) ([]trials, error) {
+	var all []trials
+	var those []server
+	for _, s := range list {
+		if s.args(e.shape()) != nil {
+			those = append(those, s)
+			all = append(all, trials{server: s.name})
+		}
+	}
 	for rep := range o.Reps {
-		for i, s := range list {
-			one, err := measureOne(ctx, e, s, o)
-			if err != nil {
-				return nil, fmt.Errorf("%s, repetition %d: %w", s.name, rep+1, err)
+		for i, s := range those {
+			if all[i].failure != nil {
+				continue
 			}
-			samples[i] = append(samples[i], one)
+			one, err := measureOne(ctx, e, s, o)
+			switch {
+			case ctx.Err() != nil:
+				return nil, fmt.Errorf("%s, repetition %d: %w", s.name, rep+1, err)
+			case err != nil:
+				all[i].failure = fmt.Errorf("%s, repetition %d: %w", s.name, rep+1, err)
+				all[i].samples = nil
+				_, _ = fmt.Fprintf(progress, "%s: %v\n", e.title(), all[i].failure)
+				continue
+			}
+			all[i].samples = append(all[i].samples, one)
 			_, _ = fmt.Fprintf(progress, "%s: repetition %d of %d: %s %.4g %s\n",
 				e.title(), rep+1, o.Reps, s.name, one.Value, e.unit())
 		}
 	}
-	return samples, nil
+	return all, nil
 }
 
-// measureOne gives a server a process of its own for one repetition.
-func measureOne(ctx context.Context, e experiment, s server, o options) (sample, error) {
+// measureOne gives a server a process of its own for one repetition. With several loops
+// nothing is pinned, and it has as many processors.
+func measureOne(ctx context.Context, e experiment, s server, o options) (_ sample, err error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return sample{}, err
+	}
+	if loops := e.shape().Loops; loops > 1 {
+		o.ServerCPU, o.ClientCPU = process.AnyCPU, process.AnyCPU
+		o.GOMAXPROCS = loops
 	}
 	var env []string
 	if o.GOMAXPROCS > 0 {
 		env = []string{"GOMAXPROCS=" + strconv.Itoa(o.GOMAXPROCS)}
 	}
-	p, err := process.Start(ctx, s.command(addr), env, o.ServerCPU)
+	p, err := process.Start(ctx, replace(s.args(e.shape()), "{addr}", addr.String()), env, o.ServerCPU)
 	if err != nil {
 		return sample{}, err
 	}
 	defer p.Stop()
+	undo, err := process.PinSelf(o.ClientCPU)
+	if err != nil {
+		return sample{}, fmt.Errorf("-client-cpu: %w", err)
+	}
+	defer func() { err = errors.Join(err, undo()) }()
 	if err = awaitEcho(ctx, addr, p); err == nil {
 		var one sample
 		if one, err = e.measure(ctx, addr, p.PID()); err == nil {

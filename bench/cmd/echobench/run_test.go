@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -97,39 +98,50 @@ func TestCPUInProcess(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	addr := l.Addr().(*net.TCPAddr).AddrPort()
 
-	for _, e := range []cpuExperiment{
-		{cpu: process.AnyCPU, shape: shape{64, 5}, warmup: 10 * time.Millisecond, duration: 200 * time.Millisecond},
-		{cpu: 0, shape: shape{100_000, 2}, duration: 200 * time.Millisecond},
+	for _, tt := range []struct {
+		cpu  int
+		load string
+	}{
+		{process.AnyCPU, "64x5"},
+		{0, "100000x2"},
+		{process.AnyCPU, "64x5/pipeline=16"},
+		{process.AnyCPU, "64x50/active=5"},
+		{process.AnyCPU, "connect:64x5"},
 	} {
+		load, err := parseShape(tt.load)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := cpuExperiment{cpu: tt.cpu, load: load, warmup: 10 * time.Millisecond, duration: 100 * time.Millisecond}
 		t.Run(e.title(), func(t *testing.T) {
 			s, err := e.measure(t.Context(), addr, os.Getpid())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range e.columns() {
-				if _, ok := s.Facts[c.key]; !ok {
-					t.Errorf("no fact for column %s: %v", c.key, s.Facts)
+				if _, ok := s.Facts[c.Key]; !ok {
+					t.Errorf("no fact for column %s: %v", c.Key, s.Facts)
 				}
 			}
-			if s.Value <= 0 || s.Facts["echoes"] < 1 {
+			if s.Value <= 0 || s.Facts["echoes"] < 1 || s.Facts["p50_us"] <= 0 || s.Facts["p999_us"] < s.Facts["p50_us"] {
 				t.Errorf("%+v", s)
 			}
 		})
 	}
 }
 
-func TestRunWritesTableAndJSON(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "out.json")
-	var out bytes.Buffer
-	err := run(t.Context(), anywhere("-servers", "gnet,c", "-server", custom(t, "std", roleEcho), "-bases", "c,std,absent",
-		"-shapes", "64x10,16Kx3", "-reps", "2", "-warmup", "10ms", "-duration", "200ms", "-json", file), &out, io.Discard)
-	if err != nil {
+func TestRunWritesTablesJSONMarkdownAndCharts(t *testing.T) {
+	dir := t.TempDir()
+	file, page := filepath.Join(dir, "out.json"), filepath.Join(dir, "page.md")
+	if err := os.WriteFile(page, []byte("<!-- begin figures -->\n<!-- end figures -->\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"64 bytes on 10 connections", "16384 bytes on 3", "gnet", "× c", "× std", "echoes/s"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in:\n%s", want, out.String())
-		}
+	var out bytes.Buffer
+	err := run(t.Context(), anywhere("-servers", "gnet,c", "-server", custom(t, "std", roleEcho), "-bases", "c,std,absent",
+		"-shapes", "64x10,16Kx3,fanout:64x20,64x10/loops=2", "-reps", "2", "-warmup", "10ms", "-duration", "100ms", "-json", file,
+		"-markdown", page), &out, io.Discard)
+	if err != nil {
+		t.Fatal(err)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -139,17 +151,57 @@ func TestRunWritesTableAndJSON(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Results) != 2 || len(r.Results[0].Rows) != 3 || len(r.Results[0].Rows[2].Samples) != 2 {
+	if len(r.Results) != 4 || len(r.Results[0].Rows) != 3 || len(r.Results[0].Rows[2].Samples) != 2 {
 		t.Errorf("%s", text)
 	}
-	if got := r.Results[0].Rows[1].Ratios["c"]; got != (stats.Summary{Median: 1, Min: 1, Max: 1}) {
-		t.Errorf("c against itself: %+v", got)
+	one := stats.Summary{Median: 1, Min: 1, Max: 1}
+	if c := r.Results[0].Rows[1]; c.Value.Ratios["c"] != one || c.Facts["p99_us"].Ratios["c"] != one {
+		t.Errorf("c against itself: %+v", c)
+	}
+	// Who can't serve a shape takes no part in it.
+	if rows := r.Results[2].Rows; len(rows) != 2 || rows[0].Server != "gnet" || rows[1].Server != "c" {
+		t.Errorf("fan-out: %+v", rows)
+	}
+	if rows := r.Results[3].Rows; len(rows) != 1 || rows[0].Server != "gnet" {
+		t.Errorf("two loops: %+v", rows)
+	}
+
+	// What was saved gives the same tables.
+	var again bytes.Buffer
+	err = run(t.Context(), []string{"-from", file, "-svg", filepath.Join(dir, "chart"), "-chart", "64x10,fanout:64x20"}, &again, io.Discard)
+	if err != nil || again.String() != out.String() {
+		t.Errorf("%v\ngot:\n%s\nwant:\n%s", err, again.String(), out.String())
+	}
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, wants := range map[string]struct {
+		text  string
+		wants []string
+	}{
+		"terminal": {out.String(), []string{"64 bytes on 10 connections", "16 KiB on 3", "gnet", "× c", "× std", "echoes/s", "p99.9 µs", "deliveries/s"}},
+		"page":     {read(page), []string{"<!-- begin figures -->\n", "| server |", "64 bytes on 10 connections", "`SHAPES=fanout:64x20`"}},
+		"light":    {read(filepath.Join(dir, "chart-light.svg")), []string{"64 bytes on 10 connections", "C epoll", "</svg>"}},
+		"dark":     {read(filepath.Join(dir, "chart-dark.svg")), []string{"64 bytes on 10 connections", "C epoll", "</svg>"}},
+	} {
+		for _, want := range wants.wants {
+			if !strings.Contains(wants.text, want) {
+				t.Errorf("%s: no %q in:\n%s", name, want, wants.text)
+			}
+		}
+	}
+	if err := xml.Unmarshal([]byte(read(filepath.Join(dir, "chart-light.svg"))), new(any)); err != nil {
+		t.Errorf("the chart isn't XML: %v", err)
 	}
 }
 
 func TestRunIdle(t *testing.T) {
 	var out bytes.Buffer
-	err := run(t.Context(), anywhere("-mode", "idle", "-n", "300", "-reps", "1", "-servers", "c",
+	err := run(t.Context(), anywhere("-shapes", "idle:64x300", "-reps", "1", "-servers", "c",
 		"-server", custom(t, "std", roleEcho)), &out, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -183,10 +235,10 @@ func TestRunFailsLoudly(t *testing.T) {
 		{"unknown server", []string{"-servers", "nginx"}, `no server "nginx"`},
 		{"no server", []string{"-servers", ""}, "no server"},
 		{"name twice", []string{"-servers", "c", "-server", "c=x {addr}"}, "twice"},
-		{"mode", []string{"-mode", "fast"}, "-mode"},
+		{"saved report", []string{"-from", "missing.json"}, "missing.json"},
 		{"repetitions", []string{"-reps", "0"}, "-reps"},
 		{"duration", []string{"-duration", "0s"}, "-duration"},
-		{"idle size", []string{"-mode", "idle", "-size", "1"}, "-size"},
+		{"shape", []string{"-shapes", "idle:1x1"}, "-shapes"},
 		{"stray argument", []string{"idle"}, "idle"},
 		{"folder", []string{"-servers", "c", "-dir", "missing"}, "build c"},
 	} {
@@ -196,6 +248,21 @@ func TestRunFailsLoudly(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+// One that fails takes nobody along, and is named in the table.
+func TestOthersGoOnWithoutOneThatFails(t *testing.T) {
+	var out bytes.Buffer
+	err := run(t.Context(), anywhere("-servers", "", "-server", custom(t, "bad", roleCrash), "-server", custom(t, "good", roleEcho),
+		"-bases", "bad,good", "-shapes", "64x10", "-reps", "2", "-warmup", "0s", "-duration", "100ms"), &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "bad, repetition 1") {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{"\ngood ", "! failed: bad, repetition 1"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
 	}
 }
 
@@ -247,7 +314,8 @@ func TestCancelledMeasurementReapsItsServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &cancelling{cancel: cancel}
-	_, err := measureOne(ctx, e, server{name: "std", args: list[0].Args}, options{ServerCPU: process.AnyCPU})
+	e.load.Loops = 1
+	_, err := measureOne(ctx, e, server{name: "std", echo: list[0].Args}, options{ServerCPU: process.AnyCPU, ClientCPU: process.AnyCPU})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}

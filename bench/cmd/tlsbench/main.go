@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := process.PinSelf(clientCPU); err != nil {
+	if _, err := process.PinSelf(clientCPU); err != nil {
 		return err
 	}
 	for _, m := range []struct {

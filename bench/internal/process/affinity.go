@@ -15,12 +15,22 @@ import (
 const AnyCPU = -1
 
 // PinSelf moves all threads of this process to one CPU. Later threads inherit
-// that from those that create them.
-func PinSelf(cpu int) error {
+// that from those that create them. undo moves them to where the caller's was before.
+func PinSelf(cpu int) (undo func() error, err error) {
 	if cpu == AnyCPU {
-		return nil
+		return func() error { return nil }, nil
 	}
-	set := cpuSet(cpu)
+	var old unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		return nil, fmt.Errorf("read CPU affinity: %w", err)
+	}
+	if err := moveSelf(cpuSet(cpu)); err != nil {
+		return nil, fmt.Errorf("pin to CPU %d: %w", cpu, err)
+	}
+	return func() error { return moveSelf(old) }, nil
+}
+
+func moveSelf(set unix.CPUSet) error {
 	done := map[int]bool{}
 	// A thread may be created by one that isn't moved yet: look again until
 	// nothing new is found.
@@ -36,7 +46,7 @@ func PinSelf(cpu int) error {
 				continue
 			}
 			if err := unix.SchedSetaffinity(tid, &set); err != nil && err != unix.ESRCH {
-				return fmt.Errorf("pin to CPU %d: %w", cpu, err)
+				return err
 			}
 			done[tid], found = true, true
 		}

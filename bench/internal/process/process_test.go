@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-net/sluice/bench/internal/process"
 )
@@ -139,6 +140,30 @@ func TestChildIsBornOnItsCPU(t *testing.T) {
 	}
 	if runtime.NumCPU() != before {
 		t.Errorf("own CPUs: %d, before %d", runtime.NumCPU(), before)
+	}
+}
+
+func TestPinSelf(t *testing.T) {
+	allowed := func() int {
+		var set unix.CPUSet
+		if err := unix.SchedGetaffinity(0, &set); err != nil {
+			t.Fatal(err)
+		}
+		return set.Count()
+	}
+	before := allowed()
+	undo, err := process.PinSelf(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := allowed(); got != 1 {
+		t.Errorf("pinned, and %d CPUs are allowed", got)
+	}
+	if err := undo(); err != nil || allowed() != before {
+		t.Errorf("%d CPUs are allowed, before %d: %v", allowed(), before, err)
+	}
+	if _, err := process.PinSelf(1023); err == nil {
+		t.Error("pinned to a CPU that isn't there")
 	}
 }
 

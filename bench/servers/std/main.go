@@ -13,6 +13,7 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:7000", "`address` to listen on")
+	_ = flag.Int("loops", 1, "for the sake of the other servers: there are none here, only GOMAXPROCS")
 	spread := flag.Bool("fanout", false, "send each message to all connections, from another goroutine")
 	flag.Parse()
 	if err := run(*addr, *spread); err != nil {
