@@ -26,7 +26,7 @@ LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
 CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
-.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go cross cover flake ci clean
+.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -77,6 +77,9 @@ bench-docs: ## put what make bench has measured into docs/benchmarks.md and docs
 
 bench-go: ## run the Go benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $(PKG)
+
+peers: ## ask every server for the peers' defects, and put the table into docs/peers.md (ARGS='--help')
+	cd bench && go run ./cmd/peers -markdown ../docs/peers.md $(ARGS)
 
 cross: ## build and vet, tests included, for other systems and processors (PKG=./conn)
 	@for target in $(CROSS); do \

@@ -67,6 +67,9 @@ func (p *Process) Failure() error {
 	return fmt.Errorf("server ended: %w; its output ends with: %q", errOr(p.err, "exit status 0"), p.output.String())
 }
 
+// Output returns the end of what the process has written so far.
+func (p *Process) Output() string { return p.output.String() }
+
 // Stop ends the process, by force if it doesn't listen, and reaps it. How it
 // took the signal doesn't matter. Stop may be called again.
 func (p *Process) Stop() {
@@ -79,6 +82,12 @@ func (p *Process) Stop() {
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 	}
+}
+
+// Kill ends the process by force, and reaps it. It may be called again, also after Stop.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
 }
 
 func errOr(err error, text string) error {
