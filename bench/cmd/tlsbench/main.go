@@ -1,7 +1,7 @@
 //go:build linux
 
-// Command tlsbench measures TLS echo servers side by side: echod against crypto/tls with a
-// goroutine for each connection. It prints the CPU time of the server per echo and per full
+// Command tlsbench measures TLS echo servers side by side: echod and nbio, which has a crypto/tls
+// of its own, against crypto/tls with a goroutine for each connection. It prints the CPU time of the server per echo and per full
 // handshake, and the resident memory of an idle connection, with their ratios.
 package main
 
@@ -109,8 +109,12 @@ type server struct {
 
 // build builds them; the first is what the others are compared with.
 func build(ctx context.Context, dir, bin string) ([]server, error) {
-	std, echod := filepath.Join(bin, "tlsstd"), filepath.Join(bin, "echod")
-	for _, b := range []struct{ in, out, what string }{{dir, std, "./servers/tlsstd"}, {filepath.Join(dir, ".."), echod, "./cmd/echod"}} {
+	std, nbio, echod := filepath.Join(bin, "tlsstd"), filepath.Join(bin, "tlsnbio"), filepath.Join(bin, "echod")
+	for _, b := range []struct{ in, out, what string }{
+		{dir, std, "./servers/tlsstd"},
+		{dir, nbio, "./servers/tlsnbio"},
+		{filepath.Join(dir, ".."), echod, "./cmd/echod"},
+	} {
 		c := exec.CommandContext(ctx, "go", "build", "-o", b.out, b.what)
 		c.Dir = b.in
 		if text, err := c.CombinedOutput(); err != nil {
@@ -119,6 +123,7 @@ func build(ctx context.Context, dir, bin string) ([]server, error) {
 	}
 	return []server{
 		{"goroutines", func(addr string) []string { return []string{std, "-addr", addr} }},
+		{"nbio", func(addr string) []string { return []string{nbio, "-addr", addr} }},
 		{"sluice", func(addr string) []string {
 			return []string{echod, "--listen", "tls://" + addr, "--admin", "", "--reactors", "1", "--log-level", "error"}
 		}},

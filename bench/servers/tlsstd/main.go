@@ -3,17 +3,13 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
-	"time"
+
+	"github.com/sluice-net/sluice/bench/internal/certificate"
 )
 
 func main() {
@@ -26,12 +22,7 @@ func main() {
 }
 
 func run(addr string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	der, key, err := certificate.New()
 	if err != nil {
 		return err
 	}
