@@ -89,6 +89,15 @@ func (r *report) saveCharts(name string, chosen shapes) error {
 	return nil
 }
 
+// pictureOf shows the chart in the look of the page.
+func pictureOf(name string) string {
+	return fmt.Sprintf(`<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="%[1]s-dark.svg">
+  <img alt="Servers side by side; shorter is better" src="%[1]s-light.svg">
+</picture>
+`, name)
+}
+
 // chart draws the figures of the chosen shapes, a bar for each server, the smallest first:
 // less is better in all of them.
 func (r *report) chart(c colours, chosen shapes) ([]byte, error) {

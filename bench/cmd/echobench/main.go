@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -66,6 +67,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	var r *report
+	if _, err := io.WriteString(stdout, legend); err != nil {
+		return err
+	}
 	if o.from != "" {
 		if r, err = loadReport(o.from); err != nil {
 			return fmt.Errorf("-from: %w", err)
@@ -113,11 +117,15 @@ func (r *report) write(o options) error {
 	if o.json != "" {
 		errs = append(errs, r.save(o.json))
 	}
-	if o.markdown != "" {
-		errs = append(errs, section.Replace(o.markdown, "figures", r.markdown()))
-	}
+	var picture string
 	if o.svg != "" {
 		errs = append(errs, r.saveCharts(o.svg, o.chart))
+		if name, err := filepath.Rel(filepath.Dir(o.markdown), o.svg); err == nil {
+			picture = pictureOf(name) + "\n"
+		}
+	}
+	if o.markdown != "" {
+		errs = append(errs, section.Replace(o.markdown, "figures", picture+r.markdown()))
 	}
 	return errors.Join(errs...)
 }

@@ -167,8 +167,12 @@ func TestRunWritesTablesJSONMarkdownAndCharts(t *testing.T) {
 	}
 
 	// What was saved gives the same tables.
+	if err := os.Mkdir(filepath.Join(dir, "images"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	var again bytes.Buffer
-	err = run(t.Context(), []string{"-from", file, "-svg", filepath.Join(dir, "chart"), "-chart", "64x10,fanout:64x20"}, &again, io.Discard)
+	err = run(t.Context(), []string{"-from", file, "-svg", filepath.Join(dir, "images", "chart"), "-chart", "64x10,fanout:64x20",
+		"-markdown", page}, &again, io.Discard)
 	if err != nil || again.String() != out.String() {
 		t.Errorf("%v\ngot:\n%s\nwant:\n%s", err, again.String(), out.String())
 	}
@@ -183,10 +187,10 @@ func TestRunWritesTablesJSONMarkdownAndCharts(t *testing.T) {
 		text  string
 		wants []string
 	}{
-		"terminal": {out.String(), []string{"64 bytes on 10 connections", "16 KiB on 3", "gnet", "× c", "× std", "echoes/s", "p99.9 µs", "deliveries/s"}},
-		"page":     {read(page), []string{"<!-- begin figures -->\n", "| server |", "64 bytes on 10 connections", "`SHAPES=fanout:64x20`"}},
-		"light":    {read(filepath.Join(dir, "chart-light.svg")), []string{"64 bytes on 10 connections", "C epoll", "</svg>"}},
-		"dark":     {read(filepath.Join(dir, "chart-dark.svg")), []string{"64 bytes on 10 connections", "C epoll", "</svg>"}},
+		"terminal": {out.String(), []string{"64 bytes on 10 connections", "16 KiB on 3", "gnet", "× c", "× std", "echoes/s", "p99.9 µs", "deliveries/s", "held it back"}},
+		"page":     {read(page), []string{"<!-- begin figures -->\n", "| server |", `src="images/chart-light.svg"`, "64 bytes on 10 connections", "`SHAPES=fanout:64x20`"}},
+		"light":    {read(filepath.Join(dir, "images", "chart-light.svg")), []string{"64 bytes on 10 connections", "C epoll", "</svg>"}},
+		"dark":     {read(filepath.Join(dir, "images", "chart-dark.svg")), []string{"64 bytes on 10 connections", "C epoll", "</svg>"}},
 	} {
 		for _, want := range wants.wants {
 			if !strings.Contains(wants.text, want) {
@@ -194,7 +198,7 @@ func TestRunWritesTablesJSONMarkdownAndCharts(t *testing.T) {
 			}
 		}
 	}
-	if err := xml.Unmarshal([]byte(read(filepath.Join(dir, "chart-light.svg"))), new(any)); err != nil {
+	if err := xml.Unmarshal([]byte(read(filepath.Join(dir, "images", "chart-light.svg"))), new(any)); err != nil {
 		t.Errorf("the chart isn't XML: %v", err)
 	}
 }

@@ -106,6 +106,12 @@ func number(v float64) string {
 	return fmt.Sprintf("%.3f", v)
 }
 
+// legend precedes the tables of a run.
+const legend = `"× gnet" is the median of the ratios within each repetition; below 1 less is used, or done.
+"server CPU" is the share of its processor that the server used: below 95 % the client or others
+held it back, and lines with "!" say so. All replies were compared with what was sent.
+`
+
 // remarks say what's wrong with a result.
 func (r result) remarks() (list []string) {
 	for _, w := range r.Rows {
