@@ -69,7 +69,7 @@ bench: ## compare the servers, half an hour, into bench/bench.json (SHAPES=64x10
 
 bench-quick: ## compare Sluice, gnet and C in a minute, and print the ratios
 	cd bench && go run ./cmd/echobench -servers gnet,sluice,c -shapes 64x100,64x1000,16Kx100,16Kx1000 \
-		-reps 5 -warmup 100ms -duration 400ms -quiet $(ARGS)
+		-reps 5 -warmup 100ms -duration 300ms -quiet $(ARGS)
 
 bench-docs: ## put what make bench has measured into docs/benchmarks.md and docs/images
 	mkdir -p docs/images

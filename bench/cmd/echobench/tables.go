@@ -139,7 +139,7 @@ func (r result) print(out io.Writer) error {
 	for _, t := range r.tables(median) {
 		tab := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 		for _, row := range t {
-			fmt.Fprintln(tab, strings.Join(row, "\t"))
+			_, _ = fmt.Fprintln(tab, strings.Join(row, "\t"))
 		}
 		if err := tab.Flush(); err != nil {
 			return err
