@@ -124,7 +124,7 @@ func (x *Context) base() *tls.Config {
 		RootCAs: x.roots.pool(), ClientCAs: x.clientCAs.pool(), ClientAuth: c.ClientAuth,
 		MinVersion: max(c.MinVersion, tls.VersionTLS12), MaxVersion: c.MaxVersion, CipherSuites: slices.Clone(c.CipherSuites),
 		NextProtos:             c.ALPN,
-		SessionTicketsDisabled: c.NoTickets, KeyLogWriter: c.KeyLog,
+		SessionTicketsDisabled: c.NoTickets, KeyLogWriter: newKeyLog(c.KeyLog),
 		// A copy would have keys of its own otherwise, and nobody else's tickets.
 		WrapSession: x.tickets.EncryptTicket, UnwrapSession: x.tickets.DecryptTicket,
 		Renegotiation:               tls.RenegotiateNever,

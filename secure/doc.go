@@ -62,8 +62,9 @@
 //
 // A Context may be used and changed from any goroutine; connections keep what was set when
 // they began. What the program supplies (a Logger, a KeyLog, a key that signs elsewhere) is
-// called with no lock of ours held, keys and the KeyLog on the goroutines of handshakes,
-// where they may block.
+// called with no lock of ours held: keys on the goroutines of handshakes, where they may block, and
+// the KeyLog, one line at a time in the whole process, on goroutines of its own, for which the
+// handshakes wait.
 //
 // # Non-goals
 //
@@ -71,5 +72,5 @@
 // passed on), and cryptography of our own.
 //
 // Reading order: context.go, config.go, certificate.go, certificates.go, authorities.go, reload.go,
-// verify.go, revocation.go; session.go, handshake.go, transport.go, gate.go, state.go, provider.go, errors.go.
+// verify.go, revocation.go, keylog.go; session.go, handshake.go, transport.go, gate.go, state.go, provider.go, errors.go.
 package secure
