@@ -102,7 +102,11 @@ func (s *session) begin() error {
 func (s *session) Open(dst, src, reply *buffers.Chain, fin bool) error {
 	switch s.phase {
 	case waiting:
-		if !fin && !hasHello(src) {
+		switch {
+		case hasHello(src):
+		case fin:
+			return s.fail(io.ErrUnexpectedEOF, reply)
+		default:
 			return nil
 		}
 		if err := s.begin(); err != nil {

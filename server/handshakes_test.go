@@ -73,6 +73,12 @@ func TestHandshakesAreCounted(t *testing.T) {
 			_ = first.Close()
 		}, []string{"in fatal"},
 			map[server.HandshakeFailure]uint64{server.HandshakeTooMany: 1, server.HandshakeTruncated: 1}},
+		"truncated: a probe, when there's no room": {func(c *secure.Config) { c.Gate = secure.NewGate(1, 1) }, func(t *testing.T, d *teller, _ *server.Server, at string) {
+			first := begun(t, at)
+			_ = dialSaying(t, at, "\x16\x03").Close()
+			d.want(t, "in fatal", "released", "secure released")
+			_ = first.Close()
+		}, []string{"in fatal"}, map[server.HandshakeFailure]uint64{server.HandshakeTruncated: 2}},
 		"aborted": {nil, func(t *testing.T, _ *teller, srv *server.Server, at string) {
 			c := begun(t, at)
 			srv.AbortAllConnections()
