@@ -165,18 +165,22 @@ func (x *Context) set(c Certificate, put func(*sources, *source)) error {
 	return nil
 }
 
-// publishLocked has connections choose from the sources as they are now. Clients who show
-// other certificates don't resume sessions in which they have shown those before.
+// publishLocked has connections that begin from now on take what there is now. Clients who
+// show other certificates don't resume sessions in which they have shown those before.
 func (x *Context) publishLocked() {
-	next, last := x.sources.index(), x.certs.Load()
+	certs, last := x.sources.index(), x.current.Load()
 	switch {
 	case x.config.NoTickets:
-	case last != nil && maps.Equal(last.clients, next.clients):
-		next.sessions = last.sessions
+	case last != nil && maps.Equal(last.certs.clients, certs.clients):
+		certs.sessions = last.certs.sessions
 	default:
-		next.sessions = tls.NewLRUClientSessionCache(0)
+		certs.sessions = tls.NewLRUClientSessionCache(0)
 	}
-	x.certs.Store(next)
+	config := x.shared.Clone()
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return certs.server(hello), nil // nil: unrecognized_name
+	}
+	x.current.Store(&settings{config, certs})
 }
 
 // note logs what's from now on in use.
@@ -191,7 +195,7 @@ func (x *Context) note(c *tls.Certificate) {
 
 // NotAfter is when the first of the server's certificates expires; zero without any.
 func (x *Context) NotAfter() (first time.Time) {
-	for _, some := range x.certs.Load().servers {
+	for _, some := range x.current.Load().certs.servers {
 		for _, c := range some {
 			if first.IsZero() || c.Leaf.NotAfter.Before(first) {
 				first = c.Leaf.NotAfter
@@ -205,7 +209,7 @@ func (x *Context) NotAfter() (first time.Time) {
 // the one for names that have none), in hexadecimal; "" if there's none (the seeds'
 // GetCertificateFingerprint).
 func (x *Context) CertificateFingerprint(hostName string) string {
-	c := x.certs.Load().server(&tls.ClientHelloInfo{ServerName: hostName})
+	c := x.current.Load().certs.server(&tls.ClientHelloInfo{ServerName: hostName})
 	if c == nil {
 		return ""
 	}

@@ -59,9 +59,15 @@ type Context struct {
 	// Guarded by mu.
 	sources          sources
 	roots, clientCAs authorities
+	shared           *tls.Config // what all connections have in common; never changed, but replaced
 
-	shared atomic.Pointer[tls.Config] // what all connections have in common
-	certs  atomic.Pointer[certificates]
+	current atomic.Pointer[settings]
+}
+
+// settings are what connections begin with, and keep: all of it from the same moment.
+type settings struct {
+	config *tls.Config // a server's, and a client's but for its own
+	certs  *certificates
 }
 
 // ErrNoCertificate is NewSession's error for a server that has no certificate at all.
@@ -91,7 +97,7 @@ func NewContext(c Config) (*Context, error) {
 	if err := x.clientCAs.reload(); err != nil {
 		return nil, fmt.Errorf("secure: Config.ClientCAFiles: %w", err)
 	}
-	x.shared.Store(x.base())
+	x.shared = x.base()
 	x.sources = sources{servers: map[string]*source{}, clients: map[string]*source{}}
 	for i, from := range c.Certificates {
 		pair, err := from.load()
@@ -129,10 +135,7 @@ func (x *Context) base() *tls.Config {
 		WrapSession: x.tickets.EncryptTicket, UnwrapSession: x.tickets.DecryptTicket,
 		Renegotiation:               tls.RenegotiateNever,
 		DynamicRecordSizingDisabled: true, // a write goes out in full records
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return x.certs.Load().server(hello), nil // nil: unrecognized_name
-		},
-		VerifyConnection: x.verifyClient,
+		VerifyConnection:            x.verifyClient,
 	}
 }
 
@@ -148,7 +151,8 @@ func (x *Context) checkName(role conn.Role, serverName string) error {
 
 // NewSession implements conn.SessionFactory.
 func (x *Context) NewSession(role conn.Role, serverName string) (conn.Session, error) {
-	config, certs := x.shared.Load(), x.certs.Load()
+	now := x.current.Load()
+	config, certs := now.config, now.certs
 	switch role {
 	case conn.Server:
 		if len(certs.servers) == 0 {
@@ -178,9 +182,9 @@ func (x *Context) SetALPNProtocols(protocols ...string) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	next := x.shared.Load().Clone()
-	next.NextProtos = slices.Clone(protocols)
-	x.shared.Store(next)
+	x.shared = x.shared.Clone()
+	x.shared.NextProtos = slices.Clone(protocols)
+	x.publishLocked()
 	return nil
 }
 

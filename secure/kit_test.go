@@ -240,6 +240,11 @@ func dial(at string, config *tls.Config) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
+	return shake(raw, config)
+}
+
+// shake is dial on a connection that there is.
+func shake(raw net.Conn, config *tls.Config) outcome {
 	defer raw.Close()
 	_ = raw.SetDeadline(time.Now().Add(failSafe))
 	c := tls.Client(raw, config)

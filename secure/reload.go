@@ -51,16 +51,16 @@ func (x *Context) reload() (changed []*tls.Certificate, err error) {
 	return changed, errors.Join(errs...)
 }
 
-// reloadAuthoritiesLocked has connections trust what the files have now. Sessions are resumed
-// only if what was verified in them is still trusted: crypto/tls sees to that.
+// reloadAuthoritiesLocked has connections trust what the files have now, once that's published.
+// Sessions are resumed only if what was verified in them is still trusted: crypto/tls sees to
+// that.
 func (x *Context) reloadAuthoritiesLocked() error {
 	if len(x.roots.files)+len(x.clientCAs.files) == 0 {
 		return nil
 	}
 	err := errors.Join(x.roots.reload(), x.clientCAs.reload())
-	next := x.shared.Load().Clone()
-	next.RootCAs, next.ClientCAs = x.roots.pool(), x.clientCAs.pool()
-	x.shared.Store(next)
+	x.shared = x.shared.Clone()
+	x.shared.RootCAs, x.shared.ClientCAs = x.roots.pool(), x.clientCAs.pool()
 	if err != nil {
 		return fmt.Errorf("secure: %w", err)
 	}
