@@ -2,6 +2,7 @@ package secure
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/tls"
@@ -34,6 +35,7 @@ var (
 	errNoKey     = errors.New("there's no key: want KeyFile, Key, or the key beside the certificate")
 	errHalf      = errors.New("it ends within a PEM block, or one of its blocks is damaged")
 	errMismatch  = errors.New("the key isn't that of the certificate")
+	errStaple    = errors.New("it's no staple: want all of a successful OCSP response, as DER")
 )
 
 // load reads the certificate with its key. Errors say which, by its files.
@@ -46,13 +48,14 @@ func (c Certificate) load() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("%s: %w", c, err)
 	}
 	staple, err := fileOr(c.OCSPStapleFile, c.OCSPStaple, "OCSPStaple")
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c, err)
-	case len(staple) > 0:
+	}
+	if len(staple) > 0 || c.OCSPStapleFile != "" {
+		if !isStaple(staple) {
+			return nil, fmt.Errorf("%s: %s: %w", c, cmp.Or(c.OCSPStapleFile, "OCSPStaple"), errStaple)
+		}
 		pair.OCSPStaple = staple
-	case c.OCSPStapleFile != "":
-		return nil, fmt.Errorf("%s: its staple %s is empty", c, c.OCSPStapleFile)
 	}
 	return pair, nil
 }
@@ -198,6 +201,20 @@ func isEncrypted(b *pem.Block) bool {
 	}
 	_, err := asn1.Unmarshal(b.Bytes, &encrypted)
 	return err == nil && b.Type == "PRIVATE KEY"
+}
+
+// isStaple tells a staple from half of one, and from what a responder says if it has none. What's
+// in it is for the client to read.
+func isStaple(p []byte) bool {
+	var response struct { // OCSPResponse, RFC 6960, 4.2.1
+		Status asn1.Enumerated // 0: successful
+		Bytes  struct {
+			Type     asn1.ObjectIdentifier
+			Response []byte
+		} `asn1:"explicit,tag:0"`
+	}
+	rest, err := asn1.Unmarshal(p, &response)
+	return err == nil && len(rest) == 0 && response.Status == 0
 }
 
 // Fingerprint is the SHA-256 of a certificate, in hexadecimal.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"path/filepath"
 	"strings"
@@ -162,12 +163,31 @@ func TestSelfSigned(t *testing.T) {
 	}
 }
 
+// staple is an OCSP response as far as anybody reads it here.
+func staple(t testing.TB, status asn1.Enumerated, text string) []byte {
+	t.Helper()
+	type body struct {
+		Type     asn1.ObjectIdentifier
+		Response []byte
+	}
+	der, err := asn1.Marshal(struct {
+		Status asn1.Enumerated
+		Body   body `asn1:"explicit,tag:0"`
+	}{status, body{asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 1}, []byte(text)}})
+	must(t, err)
+	return der
+}
+
 // A staple is shown with its certificate.
 func TestOCSPStaple(t *testing.T) {
 	ca := authority(t, "staple")
 	dir := t.TempDir()
 	c := ca.leaf(t, "ECDSA", "a.test").save(t, dir)
-	c.OCSPStaple = []byte("a staple, which nobody here reads")
+	c.OCSPStaple = []byte("-----BEGIN OCSP RESPONSE-----")
+	if _, err := secure.NewContext(secure.Config{Certificates: []secure.Certificate{c}}); err == nil || !strings.Contains(err.Error(), "OCSPStaple") {
+		t.Errorf("a staple that is none: %v", err)
+	}
+	c.OCSPStaple = staple(t, 0, "a staple, of which nobody here reads more")
 	x := newContext(t, secure.Config{Certificates: []secure.Certificate{c}})
 	at := serve(t, echo{}, x)
 	see := func(want string) {
@@ -187,14 +207,14 @@ func TestOCSPStaple(t *testing.T) {
 }
 
 // A staple in a file is read again with its certificate, and without; a new certificate isn't
-// shown with the old one's.
+// shown with the old one's. What isn't a whole one leaves what was there.
 func TestOCSPStapleFile(t *testing.T) {
-	ca := authority(t, "staple")
+	ca, again := authority(t, "staple"), staple(t, 0, "first, again")
 	dir := t.TempDir()
 	first := ca.leaf(t, "ECDSA", "a.test")
 	c := first.save(t, dir)
 	c.OCSPStapleFile = filepath.Join(dir, "ocsp.der")
-	write(t, c.OCSPStapleFile, []byte("first"))
+	write(t, c.OCSPStapleFile, staple(t, 0, "first"))
 	x := newContext(t, secure.Config{Certificates: []secure.Certificate{c}})
 	at, look := serve(t, echo{}, x), secure.Watching(x)
 	see := func(want string) {
@@ -204,27 +224,32 @@ func TestOCSPStapleFile(t *testing.T) {
 		}
 	}
 	look()
-	see("first")
-	write(t, c.OCSPStapleFile, []byte("first, again"))
+	see(string(staple(t, 0, "first")))
+	write(t, c.OCSPStapleFile, again)
 	look()
-	see("first, again")
+	see(string(again))
 	issue(t, ca, "ECDSA", expired(named("a.test"))).save(t, dir)
 	if err := x.Reload(); err == nil {
 		t.Error("an expired certificate was taken")
 	}
 	first.save(t, dir)
 	look()
-	see("first, again")
-	write(t, c.OCSPStapleFile, nil)
-	if err := x.Reload(); err == nil || !strings.Contains(err.Error(), c.OCSPStapleFile) {
-		t.Errorf("an empty staple: %v", err)
+	see(string(again))
+	for what, p := range map[string][]byte{
+		"nothing": nil, "half of it": again[:len(again)/2], "more than it": append(again[:len(again):len(again)], 0),
+		"an answer without a staple": staple(t, 3, ""), // tryLater
+	} {
+		write(t, c.OCSPStapleFile, p)
+		if err := x.Reload(); err == nil || !strings.Contains(err.Error(), c.OCSPStapleFile) {
+			t.Errorf("%s: %v", what, err)
+		}
+		see(string(again))
 	}
-	see("first, again")
-	write(t, c.OCSPStapleFile, []byte("first, again"))
+	write(t, c.OCSPStapleFile, again)
 	ca.leaf(t, "ECDSA", "a.test").save(t, dir)
 	look()
 	see("")
-	write(t, c.OCSPStapleFile, []byte("second"))
+	write(t, c.OCSPStapleFile, staple(t, 0, "second"))
 	look()
-	see("second")
+	see(string(staple(t, 0, "second")))
 }

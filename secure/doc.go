@@ -41,7 +41,8 @@
 //
 //	what it finds                              what connections get from then on
 //	a certificate and its key                  these; sessions are resumed all the same
-//	half a file, no file, another's key        what was there before; the error names the file
+//	half a file, no file, another's key,       what was there before; the error names the file
+//	no staple in the place of one
 //	one out of date, in the place of a good    the same
 //	authorities                                who they have signed for, also of sessions that are resumed
 //	a revocation list                          it counts, also for sessions that are resumed
