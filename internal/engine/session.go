@@ -176,8 +176,11 @@ func (c *Conn) runSessionLocked(t *turn) {
 		b := k.Get(sessionChunk)
 		n := c.receiveLocked(b.Reserve(sessionChunk), t)
 		b.Commit(n)
-		if n > 0 {
+		switch {
+		case n >= sessionChunk/2, n > 0 && s.ready && s.in.Len() == 0: // it's taken at once, as a rule
 			s.in.Append(k, b, false)
+		default: // what waits for more must not be mostly air, however small its pieces are
+			s.in.AppendCopy(k, nil, b.Bytes(), false, false)
 		}
 		k.Release(b)
 		if c.flags.has(eof) { // the socket's end, which isn't yet the session's

@@ -428,6 +428,29 @@ func TestSessionThatHoards(t *testing.T) {
 	})
 }
 
+// faults.md, TLS: a ClientHello in 1-byte segments: what a session leaves takes memory by its
+// length, not by the number of its pieces, before the handshake is over and after.
+func TestWhatASessionLeavesIsSmall(t *testing.T) {
+	for _, before := range []string{"", "h"} {
+		f := &sessions{}
+		withSessions(t, false, f, func(k *kit) {
+			s := k.kernel.socket()
+			k.accept(s)
+			c := k.conn(s)
+			k.deliver(s, before)
+			f.all[0].hoards = true
+			must(t, c.ReadFull(10))
+			k.settle()
+			for range 2000 {
+				k.deliver(s, "x")
+			}
+			if n := k.env.Allocator.Stats().InUse; n > 40<<10 || c.State() != engine.Open {
+				t.Errorf("after %q, with 2000 bytes: %d bytes of memory; %v", before, n, c.State())
+			}
+		})
+	}
+}
+
 func TestSessionSpawns(t *testing.T) {
 	f := &sessions{}
 	withSessions(t, false, f, func(k *kit) {
