@@ -282,3 +282,66 @@ func TestKeyUpdateStorm(t *testing.T) {
 	must(t, bystander.raw.Close())
 	must(t, srv.Shutdown(t.Context()))
 }
+
+// waiter doesn't read before it's told to, and stops after the first, to tell how much memory is
+// in use.
+type waiter struct {
+	server.BaseCallback
+	memory *buffers.Allocator
+	there  chan *conn.Stream
+	inUse  chan int64
+	heard  int
+}
+
+func (w *waiter) OnConnectionEstablished(c *conn.Stream, _ conn.Addr) { w.there <- c.AddRef() }
+func (w *waiter) OnReadCompleted(c *conn.Stream, b *buffers.Buffer) {
+	first := w.heard == 0
+	switch w.heard += b.Len(); {
+	case first:
+		_ = c.Post(func(c *conn.Stream) {
+			_ = c.Post(func(c *conn.Stream) { // in the next dispatch: each publishes its figures at its end
+				w.inUse <- w.memory.Stats().InUse
+				_ = c.Read()
+			})
+		})
+	case w.heard < 1000:
+		_ = c.Read()
+	default:
+		_ = c.Shutdown()
+	}
+}
+
+// faults.md, TLS: 1-byte records: what they hold isn't mostly air, however many come at once.
+func TestManyRecordsAtOnce(t *testing.T) {
+	ca := authority(t, "many")
+	w := &waiter{memory: buffers.New(buffers.Config{}), there: make(chan *conn.Stream, 1), inUse: make(chan int64, 1)}
+	srv, err := server.New(server.Config{
+		Callback: w, Logger: discard, Allocator: w.memory,
+		Listeners: []server.Listener{{
+			Name: "l", Network: "tls", Address: "127.0.0.1:0",
+			TLS: newContext(t, secure.Config{Certificates: []secure.Certificate{ca.leaf(t, "ECDSA", "a.test").certificate()}}),
+		}},
+	})
+	must(t, err)
+	must(t, srv.Start())
+	f := newForger(t, srv.Addrs()["l"][0].String(), trusting(ca, "a.test"))
+	c := <-w.there
+	var records []byte
+	for range 1000 {
+		records = append(records, f.seal(applicationRecord, "x")...)
+	}
+	f.send(t, records)
+	must(t, c.Read())
+	if n := <-w.inUse; n > 128<<10 {
+		t.Errorf("%d bytes of memory for 1000 of data", n)
+	}
+	c.Release()
+	if _, err := io.Copy(io.Discard, f.raw); err != nil {
+		t.Error(err)
+	}
+	must(t, f.raw.Close())
+	must(t, srv.Shutdown(t.Context()))
+	if w.heard != 1000 {
+		t.Errorf("%d bytes were heard", w.heard)
+	}
+}

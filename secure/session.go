@@ -164,8 +164,11 @@ func (s *session) decrypt(dst, src, reply *buffers.Chain, fin bool) error {
 		b := k.Get(min(t.available()+t.held()+1, maxPlaintext))
 		n, err := s.tc.Read(b.Reserve(b.Cap()))
 		b.Commit(n)
-		if n > 0 {
+		switch {
+		case n >= b.Cap()/2, n > 0 && dst.Len() == 0:
 			dst.Append(k, b, false)
+		default: // small records, of which many may come at once, must not take a block each
+			dst.AppendCopy(k, nil, b.Bytes(), false, false)
 		}
 		k.Release(b)
 		var temporary wouldBlock
