@@ -12,7 +12,8 @@
 // test that hangs is ended.
 //
 // How to change it: a bug that got past the tests becomes a mutant together with its mend.
-// When an edit no longer applies, because the code has moved on, the list follows.
+// When an edit no longer applies, because the code has moved on, the list follows: a test of
+// this package tells.
 //
 // Non-goals: mutants made by rule. These are bugs that somebody may well make.
 //

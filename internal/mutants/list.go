@@ -129,8 +129,8 @@ var mutants = []mutant{
 	},
 	{
 		"reset where a clean end was due", "internal/engine/close.go",
-		`s.kernel.SetLinger(fd, !c.reason.clean() && c.reason != ReasonLinger, 0)`,
-		`s.kernel.SetLinger(fd, c.reason != ReasonLinger, 0)`,
+		`reset := !c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()`,
+		`reset := c.reason != ReasonLinger && !c.hasLastWordsLocked()`,
 	},
 	{
 		"send our end before what was written", "internal/engine/dispatch.go",
@@ -142,8 +142,8 @@ var mutants = []mutant{
 		`	if c.hasPostsLocked() {
 		return nothing // they came in this dispatch, and run in the next
 	}
-	return doClose`,
-		`	return doClose`,
+	if c.hasLastWordsLocked() {`,
+		`	if c.hasLastWordsLocked() {`,
 	},
 	{
 		"forget the last reference's kick", "internal/engine/open.go",
@@ -363,17 +363,18 @@ var mutants = []mutant{
 		}`,
 	},
 	{
-		"forget what the handshake has left of the input", "secure/transport.go",
-		`	if len(t.in) > 0 {
-		n := copy(p, t.in)`,
-		`	if len(t.in) > 0 && !t.handed {
-		n := copy(p, t.in)`,
+		"forget what the handshake has left of the input", "secure/session.go",
+		`	s.t.rest = append([]byte(nil), s.t.hs.in...)
+`,
+		``,
 	},
 	{
-		"forget to wake the loop when the handshake is over", "secure/session.go",
-		`	s.t.mu.Unlock()
-	s.host.Wake()`,
-		`	s.t.mu.Unlock()`,
+		"forget to wake the loop when the handshake is over", "secure/handshake.go",
+		`		h.mu.Unlock()
+		h.host.Wake()
+	}()`,
+		`		h.mu.Unlock()
+	}()`,
 	},
 	{
 		"take a cut stream for a clean end", "secure/session.go",
@@ -384,13 +385,13 @@ var mutants = []mutant{
 	},
 	{
 		"seal a byte twice", "secure/session.go",
-		`		src.Consume(s.host.Cache(), len(p))
+		`		src.Consume(s.t.host.Cache(), len(p))
 	}
 	return nil
 }
 
 func (s *session) sealGathered`,
-		`		src.Consume(s.host.Cache(), max(len(p)-1, 1))
+		`		src.Consume(s.t.host.Cache(), max(len(p)-1, 1))
 	}
 	return nil
 }
