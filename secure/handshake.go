@@ -53,8 +53,9 @@ func (h *handshake) run(c *tls.Conn) {
 		h.mu.Unlock()
 		h.host.Wake()
 	}()
-	h.enter()
-	err = shake(c)
+	if h.enter(); h.slot { // else it was ended before, and nobody asks what has come of it
+		err = shake(c)
+	}
 }
 
 // shake makes the handshake. What the program's own functions panic with is an error.
