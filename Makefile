@@ -24,6 +24,8 @@ LINT_VERSION := v2.15.0
 LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
 
 CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
+# Only the load generator, which has nothing of the framework in it.
+WINDOWS     := ./loadtest/...
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
 .PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross cover flake ci clean
@@ -88,6 +90,10 @@ cross: ## build and vet, tests included, for other systems and processors (PKG=.
 		go build -o /dev/null $(PKG); \
 		go vet $(PKG); \
 	done
+	@echo windows/amd64
+	@export GOOS=windows GOARCH=amd64 CGO_ENABLED=0; \
+	go build -o /dev/null $(WINDOWS); \
+	go vet $(WINDOWS)
 
 cover: ## cover the core packages: by their own tests, and by each other's
 	scripts/cover.sh $(COVERED)

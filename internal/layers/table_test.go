@@ -64,9 +64,11 @@ var layers = []layer{
 	{"metrics", upTo("server"),
 		"a collector reads Stats; the framework counts without knowing who asks, and without Prometheus in its dependencies"},
 
-	{"loadtest", nil,
+	{"loadtest/result", nil,
+		"what a run leaves behind is data: reports and comparisons read it without a load generator"},
+	{"loadtest", []string{"loadtest/result"},
 		"a load generator on std net only: no bug can hide by being on both ends, and peers can be measured with it"},
-	{"cmd/loadtest", []string{"loadtest"},
+	{"cmd/loadtest", []string{"loadtest/result", "loadtest"},
 		"the same as loadtest: nothing of the framework may be in the process that measures it"},
 	{"cmd/echod", append(upTo("server"), "framing", "stdnet", "metrics"),
 		"the daemon puts the framework together; the load generator stays out of the process it measures"},
@@ -108,6 +110,8 @@ var bans = []ban{
 		why: "how a log looks on a terminal is a command's business; a package takes a *slog.Logger"},
 	{path: "golang.org/x/time", only: []string{"server"},
 		why: "its bucket suits accepting, which asks and never waits; a load generator's schedule must not depend on who is late"},
+	{path: "github.com/HdrHistogram/hdrhistogram-go", only: []string{"loadtest/result"},
+		why: "all histograms have one range and one precision, or else they couldn't be merged without loss"},
 	{path: "go.uber.org/goleak", test: true,
 		why: "it stops the world to look at every goroutine's stack, which is for tests alone"},
 }

@@ -1,0 +1,71 @@
+package result
+
+import "time"
+
+// A Total is the sum of what counts: the measured intervals, and the replies that came
+// after them.
+type Total struct {
+	Counts
+	Time       time.Duration // that was measured
+	Histograms map[Metric]*Histogram
+	Errors     map[ErrorKind]uint64
+	PeakOpen   uint64 // connections at the same time, at the end of an interval
+}
+
+// Total adds the intervals up.
+func (r *Result) Total() Total {
+	var t Total
+	for _, i := range r.Intervals {
+		switch i.Phase {
+		case Warmup:
+			continue
+		case Measure:
+			t.Time += i.Length
+		case Drain:
+			i.ClientCPU = 0 // as its time doesn't count either
+		}
+		t.add(i.Counts)
+		t.Open = i.Open
+		t.PeakOpen = max(t.PeakOpen, i.Open)
+		t.Histograms = addHistograms(t.Histograms, i.Histograms)
+		t.Errors = addCounts(t.Errors, i.Errors)
+	}
+	return t
+}
+
+// Rate is n per second of the time that was measured.
+func (t Total) Rate(n uint64) float64 {
+	if t.Time <= 0 {
+		return 0
+	}
+	return float64(n) / t.Time.Seconds()
+}
+
+// Failed is how many errors there were, of all kinds.
+func (t Total) Failed() uint64 {
+	var sum uint64
+	for _, n := range t.Errors {
+		sum += n
+	}
+	return sum
+}
+
+// Faults is how many errors were the server's giving other bytes than it should have.
+func (t Total) Faults() uint64 {
+	var sum uint64
+	for k, n := range t.Errors {
+		if k.Fault() {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// ErrorRatio is the part of what was attempted that failed: errors over replies and errors.
+func (t Total) ErrorRatio() float64 {
+	failed := t.Failed()
+	if failed == 0 {
+		return 0
+	}
+	return float64(failed) / float64(failed+t.Received)
+}
