@@ -48,8 +48,8 @@ type Counts struct {
 	ClientCPU time.Duration `json:"client_cpu_ns"` // of the client's processes, user and system
 }
 
-// add adds all that can be summed over time. Open can't: it's that of the later interval.
-func (c *Counts) add(o Counts) {
+// Add adds all that can be summed over time. Open can't: it's that of the later interval.
+func (c *Counts) Add(o Counts) {
 	c.Planned += o.Planned
 	c.Sent += o.Sent
 	c.Received += o.Received
@@ -121,7 +121,7 @@ func (k ErrorKind) Fault() bool {
 
 // absorb adds what another process counted in the same piece of time.
 func (i *Interval) absorb(o Interval) {
-	i.Counts.add(o.Counts)
+	i.Add(o.Counts)
 	i.Open += o.Open
 	i.Length = max(i.Length, o.Length)
 	i.Histograms = addHistograms(i.Histograms, o.Histograms)

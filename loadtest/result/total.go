@@ -24,7 +24,7 @@ func (r *Result) Total() Total {
 		case Drain:
 			i.ClientCPU = 0 // as its time doesn't count either
 		}
-		t.add(i.Counts)
+		t.Add(i.Counts)
 		t.Open = i.Open
 		t.PeakOpen = max(t.PeakOpen, i.Open)
 		t.Histograms = addHistograms(t.Histograms, i.Histograms)

@@ -1,0 +1,297 @@
+package loadtest
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-net/sluice/loadtest/result"
+)
+
+// dialsAtATime bounds the connections that are being made, below every listen backlog.
+const dialsAtATime = 128
+
+// The pauses after a connection that came to nothing.
+const (
+	shortestPause = 10 * time.Millisecond
+	longestPause  = time.Second
+)
+
+// Run makes the load and returns what came of it. It first looks whether there's
+// somebody at each target; if not, or if the load can't be, the error says what to do.
+//
+// The end of ctx ends the run early: nothing more is sent, what is under way is waited for,
+// and the result is what was measured until then. If it ends before the load has begun, there
+// is no result, and the error is ctx's.
+func Run(ctx context.Context, load Load) (*result.Result, error) {
+	l, err := load.check()
+	if err != nil {
+		return nil, err
+	}
+	r := newRun(l)
+	if err := r.dialer.checkDescriptors(); err != nil {
+		return nil, err
+	}
+	if err := r.dialer.probe(ctx); err != nil {
+		return nil, err
+	}
+	if !new(sleeper).sleep(ctx, time.Until(l.StartAt)) {
+		return nil, ctx.Err()
+	}
+	r.begin()
+	r.measure(ctx)
+	r.drain()
+	return r.conclude(), nil
+}
+
+// A run is a load while it's on.
+type run struct {
+	// Fixed when it's made.
+	load     Load
+	dialer   *dialer
+	recorder *recorder
+	dialing  chan struct{} // has one for each connection that is being made
+	hostiles *hostiles
+
+	// Fixed by begin.
+	began time.Time
+
+	// soft ends when no more should be sent, and hard when nothing more is waited for.
+	soft, hard context.Context
+	stop, cut  context.CancelFunc
+
+	stopping  atomic.Bool // the same as soft, at less expense
+	stoppedAt atomic.Int64
+	allowance atomic.Int64  // of messages; only if their number is limited
+	numbers   atomic.Uint32 // of connections so far
+	slots     sync.WaitGroup
+	others    sync.WaitGroup // heartbeat, hostile clients
+
+	// Of measure, drain and conclude, one after the other.
+	result  *result.Result
+	taken   time.Duration // until when intervals have been taken
+	cpu     time.Duration // at that time
+	stopped bool
+}
+
+func newRun(l Load) *run {
+	r := &run{
+		load:     l,
+		dialer:   newDialer(l),
+		recorder: newRecorder(),
+		dialing:  make(chan struct{}, dialsAtATime),
+		result: &result.Result{
+			Version: result.Version,
+			Command: os.Args,
+			Load:    l.describe(),
+		},
+	}
+	for _, t := range l.Targets {
+		r.result.Targets = append(r.result.Targets, t.String())
+	}
+	r.allowance.Store(int64(l.Messages))
+	r.soft, r.stop = context.WithCancel(context.Background())
+	r.hard, r.cut = context.WithCancel(context.Background())
+	r.hostiles = newHostiles(r)
+	return r
+}
+
+// now is the time since the load began.
+func (r *run) now() time.Duration { return time.Since(r.began) }
+
+func (r *run) begin() {
+	r.began = time.Now()
+	r.result.Started = r.began.Round(0)
+	r.cpu = processTime()
+	r.others.Go(r.heartbeat)
+	r.hostiles.start()
+	for n := range r.load.Connections {
+		r.slots.Go(func() { r.slot(n) })
+	}
+}
+
+// halt has nothing more sent.
+func (r *run) halt() {
+	if r.stopping.CompareAndSwap(false, true) {
+		r.stoppedAt.Store(int64(r.now()))
+		r.stop()
+	}
+}
+
+// maySend takes one message from the allowance, if there's a limit, and reports whether it
+// may be sent.
+func (r *run) maySend() bool {
+	if r.stopping.Load() {
+		return false
+	}
+	if r.load.Messages == 0 || r.allowance.Add(-1) >= 0 {
+		return true
+	}
+	r.halt()
+	return false
+}
+
+// slot is the place of one connection: it's made again whenever it ends.
+func (r *run) slot(nth int) {
+	var pace sleeper
+	if rate := r.load.ConnectRate; rate > 0 && !pace.sleep(r.soft, time.Duration(float64(nth)/rate*float64(time.Second))) {
+		return
+	}
+	var plan *schedule
+	if r.load.Rate > 0 {
+		plan = newSchedule(r.load, nth, r.now())
+		defer func() { r.recorder.shard(nth).planned(plan.passed(time.Duration(r.stoppedAt.Load()))) }()
+	}
+	pause := shortestPause
+	for !r.stopping.Load() {
+		if r.connection(nth, plan) {
+			pause = shortestPause
+			continue
+		}
+		if !pace.sleep(r.soft, pause) {
+			return
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// connection is the life of one. It reports whether it was good for anything.
+func (r *run) connection(nth int, plan *schedule) bool {
+	select {
+	case r.dialing <- struct{}{}:
+	case <-r.soft.Done():
+		return false
+	}
+	number := uint64(r.load.Seed)<<32 | uint64(r.numbers.Add(1)-1)
+	c, kind, err := r.dialer.dial(r.soft, nth, r.resumes(number))
+	<-r.dialing
+	shard := r.recorder.shard(nth)
+	if err != nil {
+		if r.soft.Err() == nil {
+			r.recorder.fail(kind, r.now(), r.dialer.target(nth).String()+": "+plain(err).Error())
+		}
+		return false
+	}
+	defer c.Close()
+	shard.record(meterConnect, c.connect)
+	switch {
+	case c.handshake > 0 && c.resumed:
+		shard.record(meterHandshakeResumed, c.handshake)
+	case c.handshake > 0:
+		shard.record(meterHandshakeFull, c.handshake)
+	}
+	shard.opened()
+	defer shard.closed()
+	release := context.AfterFunc(r.hard, func() { c.Close() })
+	defer release()
+
+	s := &session{
+		run: r, shard: shard, conn: c.Conn, number: number, schedule: plan,
+		pending: make(chan request, r.load.InFlight),
+	}
+	if r.load.Lifetime > 0 {
+		s.ends = r.now() + r.load.Lifetime
+	}
+	cause := s.live()
+	s.end(cause)
+	return s.received > 0
+}
+
+// resumes says whether a connection should resume a session.
+func (r *run) resumes(number uint64) bool {
+	return r.load.Resume > 0 && float64(mix(number)>>11)/(1<<53) < r.load.Resume
+}
+
+// measure takes the intervals until the run should end.
+func (r *run) measure(ctx context.Context) {
+	idle := make(chan struct{})
+	go func() {
+		r.slots.Wait()
+		close(idle)
+	}()
+	over := func() bool {
+		switch {
+		case ctx.Err() != nil:
+			r.stopped = true
+			return true
+		case r.stopping.Load():
+			return true
+		default:
+			return false
+		}
+	}
+	until := func(at time.Duration) {
+		t := time.NewTimer(at - r.now())
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		case <-r.soft.Done():
+		case <-idle:
+		}
+	}
+	start := time.Duration(0)
+	for _, p := range []struct {
+		phase  result.Phase
+		length time.Duration
+	}{{result.Warmup, r.load.WarmUp}, {result.Measure, r.load.Duration}} {
+		unlimited := p.phase == result.Measure && p.length == 0
+		end := start + p.length
+		for at := start; (unlimited || at < end) && !over(); {
+			at += r.load.Interval
+			if !unlimited {
+				at = min(at, end)
+			}
+			until(at)
+			r.take(p.phase)
+		}
+		start = end
+	}
+	r.halt()
+}
+
+// drain waits for what is under way, and no longer than for any reply, whose deadline may be
+// late by half.
+func (r *run) drain() {
+	limit := time.AfterFunc(2*r.load.Timeout+lastWait, r.cut)
+	r.slots.Wait()
+	limit.Stop()
+	r.take(result.Drain)
+	r.cut()
+	r.others.Wait()
+}
+
+// take ends an interval.
+func (r *run) take(phase result.Phase) {
+	i := r.recorder.take()
+	now, cpu := r.now(), processTime()
+	i.Phase, i.Start, i.Length, i.ClientCPU = phase, r.taken, now-r.taken, cpu-r.cpu
+	i.Hostile = r.hostiles.open()
+	r.taken, r.cpu = now, cpu
+	r.result.Intervals = append(r.result.Intervals, i)
+	if r.load.OnInterval != nil {
+		r.load.OnInterval(i)
+	}
+}
+
+// conclude completes the result.
+func (r *run) conclude() *result.Result {
+	r.result.Ended = r.result.Started.Add(r.now())
+	r.result.Examples = r.recorder.examples
+	r.result.Stopped = r.stopped
+	host, _ := os.Hostname()
+	client := result.Client{
+		Host:            host,
+		OS:              runtime.GOOS,
+		Arch:            runtime.GOARCH,
+		Go:              runtime.Version(),
+		Processors:      runtime.GOMAXPROCS(0),
+		DescriptorLimit: descriptorLimit(),
+	}
+	client.Saturated = diagnose(r.load, r.result.Total(), client)
+	r.result.Clients = []result.Client{client}
+	return r.result
+}

@@ -1,0 +1,113 @@
+package loadtest_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sluice-net/sluice/internal/testenv"
+	"github.com/sluice-net/sluice/loadtest"
+	"github.com/sluice-net/sluice/loadtest/result"
+)
+
+// Whatever the shape of the load, an honest server's replies are all right.
+func TestHonestServer(t *testing.T) {
+	t.Parallel()
+	sizes := func(text string) loadtest.Sizes {
+		s, err := loadtest.ParseSizes(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	tests := map[string]loadtest.Load{
+		"plain":               {},
+		"one byte":            {Sizes: sizes("1")},
+		"many in flight":      {InFlight: 32, Connections: 3},
+		"mixed sizes":         {Sizes: sizes("1-100:5,4000-5000:1"), InFlight: 2},
+		"beyond the buffers":  {Sizes: sizes("8388608"), Connections: 1, Messages: 3},
+		"churn":               {Churn: 7},
+		"lifetime":            {Lifetime: 5 * time.Millisecond},
+		"think":               {Think: time.Millisecond, Messages: 100},
+		"open loop":           {Rate: 5000},
+		"Poisson":             {Rate: 5000, Poisson: true, InFlight: 4},
+		"ramp":                {ConnectRate: 1000, Connections: 20},
+		"unverified":          {Codec: loadtest.Echo{Payload: loadtest.Constant}, Unverified: true},
+		"text":                {Codec: loadtest.Echo{Payload: loadtest.Text}, Sizes: sizes("10-100")},
+		"lines":               {Codec: loadtest.Line{Payload: loadtest.Text}, Sizes: sizes("1-600"), InFlight: 3},
+		"length-prefixed":     {Codec: loadtest.LengthPrefixed{}, InFlight: 2},
+		"little-endian":       {Codec: loadtest.LengthPrefixed{Bytes: 2, LittleEndian: true}},
+		"with a warm-up":      {WarmUp: time.Nanosecond, Duration: patience},
+		"with short interval": {Interval: time.Millisecond},
+	}
+	for name, l := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l.Targets = []loadtest.Target{serve(t, listen(t), echo), serve(t, listen(t), echo)}
+			if l.Messages == 0 {
+				l.Messages = 500
+			}
+			r, _ := run(t, l)
+			if l.WarmUp > 0 {
+				r.Intervals[0].Phase = result.Measure
+			}
+			mustBeRight(t, r, l.Messages)
+		})
+	}
+}
+
+func TestUnixDomain(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("unix", filepath.Join(testenv.SocketDir(t), "e.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := run(t, loadtest.Load{Targets: []loadtest.Target{serve(t, l, echo)}, Messages: 500})
+	mustBeRight(t, r, 500)
+}
+
+// The end of the context ends the run, and what was measured is there.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	intervals := 0
+	r, err := loadtest.Run(ctx, loadtest.Load{
+		Targets:  []loadtest.Target{serve(t, listen(t), echo)},
+		Duration: patience,
+		Interval: 10 * time.Millisecond,
+		OnInterval: func(i result.Interval) {
+			if intervals++; i.Received > 0 {
+				cancel()
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Stopped || intervals != len(r.Intervals) {
+		t.Errorf("stopped: %v, %d of %d intervals", r.Stopped, intervals, len(r.Intervals))
+	}
+	mustBeRight(t, r, r.Total().Sent)
+}
+
+// A run that is stopped before it begins has no result.
+func TestStopBefore(t *testing.T) {
+	t.Parallel()
+	accepted := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-accepted
+		cancel()
+	}()
+	r, err := loadtest.Run(ctx, loadtest.Load{
+		Targets: []loadtest.Target{serve(t, listen(t), func(net.Conn) { accepted <- struct{}{} })},
+		StartAt: time.Now().Add(time.Hour),
+	})
+	if r != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", r, err)
+	}
+}
