@@ -25,7 +25,7 @@ LINT = bin/golangci-lint-$(LINT_VERSION)-$(shell go env GOVERSION)/golangci-lint
 
 CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 # Only the load generator, which has nothing of the framework in it.
-WINDOWS     := ./loadtest/...
+WINDOWS     := ./loadtest/... ./cmd/loadtest
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
 .PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross cover flake ci clean

@@ -108,6 +108,8 @@ var bans = []ban{
 		why: "flags are a command's business; a package takes a Config"},
 	{path: "github.com/lmittmann/tint", only: []string{"cmd/..."},
 		why: "how a log looks on a terminal is a command's business; a package takes a *slog.Logger"},
+	{path: "golang.org/x/term", only: []string{"cmd/..."},
+		why: "what a terminal shows is a command's business"},
 	{path: "golang.org/x/time", only: []string{"server"},
 		why: "its bucket suits accepting, which asks and never waits; a load generator's schedule must not depend on who is late"},
 	{path: "github.com/HdrHistogram/hdrhistogram-go", only: []string{"loadtest/result"},

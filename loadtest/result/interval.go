@@ -119,8 +119,8 @@ func (k ErrorKind) Fault() bool {
 	}
 }
 
-// absorb adds what another process counted in the same piece of time.
-func (i *Interval) absorb(o Interval) {
+// Absorb adds what another process counted in the same piece of time.
+func (i *Interval) Absorb(o Interval) {
 	i.Add(o.Counts)
 	i.Open += o.Open
 	i.Length = max(i.Length, o.Length)

@@ -76,7 +76,7 @@ func (r *Result) join(part *Result, later time.Duration) {
 			r.Intervals = append(r.Intervals, i.clone())
 			continue
 		}
-		r.Intervals[at].absorb(i)
+		r.Intervals[at].Absorb(i)
 	}
 	for kind, e := range part.Examples {
 		e.At += later

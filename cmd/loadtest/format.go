@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// duration writes a time with three digits: 1.23ms.
+func duration(d time.Duration) string {
+	for _, unit := range []struct {
+		size time.Duration
+		name string
+	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
+		if d >= unit.size {
+			return digits(float64(d)/float64(unit.size)) + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(d), 10) + "ns"
+}
+
+// digits writes three of them, or all before the point.
+func digits(x float64) string {
+	switch {
+	case x >= 100:
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	case x >= 10:
+		return strconv.FormatFloat(x, 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(x, 'f', 2, 64)
+	}
+}
+
+// count writes a number with commas between thousands.
+func count(n uint64) string {
+	text := strconv.FormatUint(n, 10)
+	var b strings.Builder
+	for i, digit := range text {
+		if i > 0 && (len(text)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(digit)
+	}
+	return b.String()
+}
+
+// rate writes a number per second.
+func rate(perSecond float64) string {
+	if perSecond < 100 {
+		return digits(perSecond) + "/s"
+	}
+	return count(uint64(perSecond+0.5)) + "/s"
+}
+
+// throughput writes bytes per second.
+func throughput(perSecond float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "GB/s"}, {1e6, "MB/s"}, {1e3, "kB/s"}} {
+		if perSecond >= unit.size {
+			return digits(perSecond/unit.size) + " " + unit.name
+		}
+	}
+	return fmt.Sprintf("%.0f B/s", perSecond)
+}
+
+// sparks are the heights of a sparkline.
+var sparks = []rune("▁▂▃▄▅▆▇█")
+
+// sparkline draws values from 0 up.
+func sparkline(values []float64) string {
+	var most float64
+	for _, v := range values {
+		most = max(most, v)
+	}
+	line := make([]rune, len(values))
+	for i, v := range values {
+		line[i] = sparks[0]
+		if most > 0 {
+			line[i] = sparks[int(v/most*float64(len(sparks)-1)+0.5)]
+		}
+	}
+	return string(line)
+}

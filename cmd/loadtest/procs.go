@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-net/sluice/loadtest"
+	"github.com/sluice-net/sluice/loadtest/result"
+)
+
+// word is what a process of --procs writes: intervals as they end, and then a result or
+// why there is none.
+type word struct {
+	Interval *result.Interval `json:"interval,omitempty"`
+	Result   *result.Result   `json:"result,omitempty"`
+	Error    string           `json:"error,omitempty"`
+}
+
+// takePart leaves of a load what --part asks for.
+func (c *runCommand) takePart(l *loadtest.Load) error {
+	if c.Part == "" {
+		return nil
+	}
+	var nth, of int
+	if n, err := fmt.Sscanf(c.Part, "%d/%d", &nth, &of); n != 2 || err != nil || nth < 1 || nth > of {
+		return fmt.Errorf("--part %q: want such as 1/4", c.Part)
+	}
+	whole := l.Connections
+	l.Connections = share(l.Connections, nth, of)
+	part := float64(l.Connections) / float64(whole)
+	l.Rate *= part
+	l.ConnectRate *= part
+	if l.Messages > 0 {
+		l.Messages = uint64(max(share(int(min(l.Messages, math.MaxInt)), nth, of), 1))
+	}
+	for kind, n := range l.Hostile {
+		l.Hostile[kind] = share(n, nth, of)
+	}
+	l.Seed += uint32(nth)
+	// The processes begin at different targets, and at different sources.
+	for range nth - 1 {
+		l.Targets = append(l.Targets[1:], l.Targets[0])
+	}
+	return nil
+}
+
+// share is the nth of so many parts of n, which are as equal as can be.
+func share(n, nth, of int) int { return n*nth/of - n*(nth-1)/of }
+
+// runPart is a process of --procs. It stops when its standard input ends: the first
+// process stops it so, and its death does too.
+func runPart(ctx context.Context, p process, l loadtest.Load) error {
+	signal.Ignore(os.Interrupt) // which a terminal sends to all, while the first one decides
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, p.stdin)
+		cancel()
+	}()
+	out := json.NewEncoder(p.stdout)
+	l.OnInterval = func(i result.Interval) { _ = out.Encode(word{Interval: &i}) }
+	r, err := loadtest.Run(ctx, l)
+	if err != nil {
+		return out.Encode(word{Error: err.Error()})
+	}
+	return out.Encode(word{Result: r})
+}
+
+// settling is how long processes get to begin at the same time.
+const settling = time.Second
+
+// runParts shares a load out to processes and merges what they have measured.
+func runParts(ctx context.Context, p process, procs int, l loadtest.Load) (*result.Result, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	start := l.StartAt
+	if earliest := time.Now().Add(settling); start.Before(earliest) {
+		start = earliest
+	}
+	seed := l.Seed
+	if seed == 0 {
+		seed = rand.Uint32()
+	}
+	joint := &joint{procs: procs, show: l.OnInterval}
+	results, errs := make([]*result.Result, procs), make([]error, procs)
+	var all sync.WaitGroup
+	for n := range procs {
+		args := append([]string{}, p.args...)
+		args = append(args, fmt.Sprintf("--part=%d/%d", n+1, procs), "--start-at="+start.Format(time.RFC3339Nano), fmt.Sprintf("--seed=%d", seed))
+		all.Go(func() { results[n], errs[n] = runChild(ctx, program, args, procs, joint) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err // they have the same load, so what one lacks all do
+		}
+	}
+	return result.Merge(results...)
+}
+
+// runChild is the life of one process.
+func runChild(ctx context.Context, program string, args []string, procs int, j *joint) (*result.Result, error) {
+	child := exec.Command(program, args...)
+	if os.Getenv("GOMAXPROCS") == "" {
+		child.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.GOMAXPROCS(0)/procs)))
+	}
+	var stderr strings.Builder
+	child.Stderr = &stderr
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := child.Start(); err != nil {
+		return nil, err
+	}
+	release := context.AfterFunc(ctx, func() { stdin.Close() })
+	defer release()
+	r, readErr := hear(stdout, j)
+	if err := child.Wait(); err != nil && readErr == nil {
+		readErr = err
+	}
+	if r == nil && stderr.Len() > 0 {
+		readErr = errors.New(strings.TrimSpace(stderr.String()))
+	}
+	return r, readErr
+}
+
+// hear reads what a process says, to its end.
+func hear(stdout io.Reader, j *joint) (*result.Result, error) {
+	words := json.NewDecoder(stdout)
+	for nth := 0; ; {
+		var w word
+		if err := words.Decode(&w); err != nil {
+			return nil, fmt.Errorf("a process of --procs has ended early: %w", err)
+		}
+		switch {
+		case w.Interval != nil:
+			j.add(nth, *w.Interval)
+			nth++
+		case w.Error != "":
+			return nil, errors.New(w.Error)
+		default:
+			return w.Result, nil
+		}
+	}
+}
+
+// joint puts the processes' intervals together, to show them.
+type joint struct {
+	procs int
+	show  func(result.Interval)
+
+	mu    sync.Mutex
+	parts map[int][]result.Interval // of those that aren't complete, by their place
+}
+
+func (j *joint) add(nth int, i result.Interval) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.parts == nil {
+		j.parts = map[int][]result.Interval{}
+	}
+	j.parts[nth] = append(j.parts[nth], i)
+	if len(j.parts[nth]) < j.procs {
+		return
+	}
+	sum := j.parts[nth][0]
+	for _, more := range j.parts[nth][1:] {
+		sum.Absorb(more)
+	}
+	delete(j.parts, nth)
+	j.show(sum)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/sluice-net/sluice/loadtest"
+)
+
+// spawn runs the program as a process of its own, to its end. With a stop it's interrupted
+// when that text is on its standard error.
+func spawn(t *testing.T, stop string, args ...string) ran {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	var stdout bytes.Buffer
+	stderr := &trigger{text: stop, pull: func() { _ = cmd.Process.Signal(os.Interrupt) }}
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	_ = cmd.Run()
+	return ran{cmd.ProcessState.ExitCode(), stdout.String(), stderr.all.String()}
+}
+
+// trigger is a writer that does something once a text has been written to it.
+type trigger struct {
+	text   string
+	pull   func()
+	pulled bool
+	all    bytes.Buffer
+}
+
+func (tr *trigger) Write(p []byte) (int, error) {
+	tr.all.Write(p)
+	if !tr.pulled && tr.text != "" && strings.Contains(tr.all.String(), tr.text) {
+		tr.pulled = true
+		tr.pull()
+	}
+	return len(p), nil
+}
+
+// Several processes make the load of one, and nothing of what they measure is lost.
+func TestProcs(t *testing.T) {
+	t.Parallel()
+	name := temporary(t, "a.json")
+	spawn(t, "", "run", serve(t, echo), "--procs", "3", "-c", "10", "-n", "1000", "--json", name).must(t, exitClean, "1,000 replies", "3 processes")
+	r := mustRead(t, name)
+	if total := r.Total(); len(r.Clients) != 3 || r.Load.Connections != 10 || total.Received != 1000 || total.Connected != 10 {
+		t.Errorf("%d clients, %+v, %+v", len(r.Clients), r.Load, total.Counts)
+	}
+}
+
+// An interrupt stops all of them, and what they have measured is reported.
+func TestProcsInterrupt(t *testing.T) {
+	t.Parallel()
+	spawn(t, " open ", "run", serve(t, echo), "--procs", "2", "-d", "1h", "-r", "200", "--interval", "100ms", "--max-lag", "1h").
+		must(t, exitClean, "stopped early", "errors   none", "2 processes")
+}
+
+// What all processes lack is said once.
+func TestProcsFail(t *testing.T) {
+	t.Parallel()
+	r := spawn(t, "", "run", "unix:///nonexistent", "--procs", "2")
+	r.must(t, exitFailure, "loadtest: unix:///nonexistent: ", "start the server")
+	if strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("not one line: %s", r.stderr)
+	}
+}
+
+// The parts of a load are the whole.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	connections, messages, hostile, rate := 0, uint64(0), 0, 0.0
+	for _, part := range []string{"1/3", "2/3", "3/3"} {
+		l := loadtest.Load{
+			Targets:     make([]loadtest.Target, 2),
+			Connections: 10, Messages: 100, Rate: 100,
+			Hostile: map[loadtest.HostileKind]int{loadtest.Reset: 4},
+		}
+		c := runCommand{Part: part}
+		if err := c.takePart(&l); err != nil {
+			t.Fatal(err)
+		}
+		connections, messages, hostile, rate = connections+l.Connections, messages+l.Messages, hostile+l.Hostile[loadtest.Reset], rate+l.Rate
+	}
+	if connections != 10 || messages != 100 || hostile != 4 || rate < 99.9 || rate > 100.1 {
+		t.Errorf("%d connections, %d messages, %d hostile, %v/s", connections, messages, hostile, rate)
+	}
+	for _, part := range []string{"x", "0/1", "2/1"} {
+		if err := (&runCommand{Part: part}).takePart(&loadtest.Load{Connections: 1}); err == nil {
+			t.Errorf("%s was taken", part)
+		}
+	}
+}
