@@ -166,16 +166,16 @@ func (r *run) connection(nth int, plan *schedule) bool {
 		return false
 	}
 	number := uint64(r.load.Seed)<<32 | uint64(r.numbers.Add(1)-1)
-	c, kind, err := r.dialer.dial(r.soft, nth, r.resumes(number))
+	// Not here: dialing takes a deep stack, and this goroutine would keep it.
+	made := make(chan *dialed)
+	go func() { made <- r.dial(nth, number) }()
+	c := <-made
 	<-r.dialing
-	shard := r.recorder.shard(nth)
-	if err != nil {
-		if r.soft.Err() == nil {
-			r.recorder.fail(kind, r.now(), r.dialer.target(nth).String()+": "+plain(err).Error())
-		}
+	if c == nil {
 		return false
 	}
 	defer c.Close()
+	shard := r.recorder.shard(nth)
 	shard.record(meterConnect, c.connect)
 	switch {
 	case c.handshake > 0 && c.resumed:
@@ -198,6 +198,18 @@ func (r *run) connection(nth int, plan *schedule) bool {
 	cause := s.live()
 	s.end(cause)
 	return s.received > 0
+}
+
+// dial makes a connection. It returns nil if that has failed, which is counted.
+func (r *run) dial(nth int, number uint64) *dialed {
+	c, kind, err := r.dialer.dial(r.soft, nth, r.resumes(number))
+	if err != nil {
+		if r.soft.Err() == nil {
+			r.recorder.fail(kind, r.now(), r.dialer.target(nth).String()+": "+plain(err).Error())
+		}
+		return nil
+	}
+	return &c
 }
 
 // resumes says whether a connection should resume a session.
