@@ -18,7 +18,9 @@
 // its capacity. In an open loop messages have planned times whatever the server does, as
 // with independent clients: that finds what these would see. A latency counts from the
 // planned time (corrected), and, beside it, from when the message was sent (uncorrected); a
-// server that stands still shows in the first, and hides in the second.
+// server that stands still shows in the first, and hides in the second. If a message left late
+// because this process woke up late, that's in neither: it's the client's lag, which is
+// measured apart, and marks the result if it's large.
 //
 // # Verification
 //

@@ -165,6 +165,12 @@ func (l Load) describe() result.Load {
 		Verified:    !l.Unverified,
 		Interval:    l.Interval,
 	}
+	for kind, n := range l.Hostile {
+		if d.Hostile == nil {
+			d.Hostile = map[string]uint64{}
+		}
+		d.Hostile[string(kind)] = uint64(n)
+	}
 	if l.Rate > 0 {
 		d.Mode, d.Rate, d.Arrival = result.OpenLoop, l.Rate, "constant"
 		if l.Poisson {

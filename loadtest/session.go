@@ -141,8 +141,9 @@ func (s *session) sendAll(window chan<- struct{}, stop <-chan struct{}) error {
 	}
 }
 
-// next waits until a message should be sent, and returns when that was planned, which in a
-// closed loop it wasn't. errDone is the only error.
+// next waits until a message should be sent, and returns from when its latency counts: from
+// the planned time, if the connection was waiting for the server then. In a closed loop
+// there's no such time. errDone is the only error.
 func (s *session) next() (time.Duration, error) {
 	r := s.run
 	if s.ends > 0 && r.now() >= s.ends || r.load.Churn > 0 && s.sent >= r.load.Churn {
@@ -155,11 +156,15 @@ func (s *session) next() (time.Duration, error) {
 		return 0, nil
 	}
 	planned := s.schedule.next
-	if now := r.now(); planned > now {
+	if now := r.now(); now < planned {
 		if s.ends > 0 && planned >= s.ends || !s.pace.sleep(r.soft, planned-now) {
 			return 0, errDone
 		}
-		s.shard.record(meterLag, r.now()-planned)
+		// What the timer was late by is the client's, and counted as such: from here on the
+		// server could have been asked.
+		woke := r.now()
+		s.shard.record(meterLag, woke-planned)
+		planned = woke
 	}
 	if !r.maySend() {
 		return 0, errDone

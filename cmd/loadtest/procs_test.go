@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/loadtest"
 )
 
@@ -72,6 +73,26 @@ func TestProcsFail(t *testing.T) {
 	if strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("not one line: %s", r.stderr)
 	}
+}
+
+// A load for which this process hasn't enough descriptors says what to do instead, and doing
+// that helps.
+func TestDescriptors(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell := testenv.Tool(t, "sh")
+	limited := func(args string) ran {
+		cmd := exec.Command(shell, "-c", `ulimit -n 150 && exec "$0" run "$1" -c 100 -n 500 -q `+args, path, serve(t, echo))
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		_ = cmd.Run()
+		return ran{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	}
+	limited("").must(t, exitFailure, "loadtest: too few descriptors: 100 connections need 164", "may have 150", "--procs 2", "ulimit -n 164")
+	limited("--procs 2").must(t, exitClean, "500 replies", "100 connections")
 }
 
 // The parts of a load are the whole.

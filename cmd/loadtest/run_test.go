@@ -48,6 +48,7 @@ func TestExitCodes(t *testing.T) {
 		{"clean", []string{honest, "-n", "100"}, exitClean, []string{"100 replies", "errors   none", "closed loop"}},
 		{"objectives kept", []string{honest, "-n", "100", "--slo", "errors<1%, roundtrip max<1h"}, exitClean, []string{"kept     roundtrip max<1h"}},
 		{"lines", []string{honest, "-n", "100", "--codec", "line", "--size", "1-100"}, exitClean, []string{"1-100 B, line"}},
+		{"among hostile ones", []string{honest, "-n", "100", "--hostile", "reset=1,slowloris=2"}, exitClean, []string{"beside 1 reset and 2 slowloris"}},
 		{"unverified", []string{honest, "-n", "100", "--no-verify"}, exitClean, []string{"NOT VERIFIED"}},
 
 		{"wrong bytes", []string{liar, "-n", "3", "-c", "1"}, exitFailure, []string{"wrong bytes", "WRONG    3 corrupted", "byte 50"}},

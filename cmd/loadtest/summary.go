@@ -68,6 +68,13 @@ func shape(l result.Load) string {
 	if !l.Verified {
 		words = append(words, "NOT VERIFIED")
 	}
+	var hostile []string
+	for _, kind := range slices.Sorted(maps.Keys(l.Hostile)) {
+		hostile = append(hostile, fmt.Sprintf("%s %s", count(l.Hostile[kind]), kind))
+	}
+	if len(hostile) > 0 {
+		words = append(words, "beside "+strings.Join(hostile, " and "))
+	}
 	return strings.Join(words, ", ")
 }
 

@@ -65,7 +65,8 @@ type Metric string
 
 // The metrics. What is corrected counts from the time at which a message was planned to be
 // sent, so that a server that stands still isn't forgiven the messages that it kept from
-// being sent; in a closed loop nothing is planned, and both figures are the same.
+// being sent; in a closed loop nothing is planned, and both figures are the same. What the client
+// itself was late by is Lag, and in nothing else.
 const (
 	Connect              Metric = "connect"
 	HandshakeFull        Metric = "handshake_full"

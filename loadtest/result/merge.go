@@ -35,7 +35,7 @@ func Merge(parts ...*Result) (*Result, error) {
 		Command: slices.Clone(first.Command),
 		Load:    first.Load,
 	}
-	m.Load.Connections, m.Load.Rate, m.Load.Verified = 0, 0, true
+	m.Load.Connections, m.Load.Rate, m.Load.Hostile, m.Load.Verified = 0, 0, nil, true
 	for _, p := range parts {
 		m.Started = earlier(m.Started, p.Started)
 		if p.Ended.After(m.Ended) {
@@ -43,6 +43,7 @@ func Merge(parts ...*Result) (*Result, error) {
 		}
 		m.Load.Connections += p.Load.Connections
 		m.Load.Rate += p.Load.Rate
+		m.Load.Hostile = addCounts(m.Load.Hostile, p.Load.Hostile)
 		m.Load.Verified = m.Load.Verified && p.Load.Verified
 		m.Stopped = m.Stopped || p.Stopped
 		m.Clients = append(m.Clients, p.Clients...)

@@ -42,6 +42,9 @@ type Load struct {
 	Codec       string        `json:"codec"`
 	Verified    bool          `json:"verified"`
 	Interval    time.Duration `json:"interval_ns"`
+
+	// Hostile is how many clients misbehaved beside those that were measured, by kind.
+	Hostile map[string]uint64 `json:"hostile,omitempty"`
 }
 
 // Mode is how the load is paced.
