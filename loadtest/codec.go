@@ -27,6 +27,11 @@ type Codec interface {
 	String() string
 }
 
+// A Codec that can't have messages of any size has this method as well.
+type limited interface {
+	MaxSize() int // in bytes of payload
+}
+
 // Echo is the protocol of a server that sends back every byte. A message is its payload.
 type Echo struct {
 	Payload Payload
@@ -65,6 +70,12 @@ func (l LengthPrefixed) prefix(size int) (p [8]byte, n int) {
 		binary.BigEndian.PutUint64(p[:], uint64(size)<<(64-8*n))
 	}
 	return p, n
+}
+
+// MaxSize is the longest payload whose length the prefix can hold.
+func (l LengthPrefixed) MaxSize() int {
+	_, n := l.prefix(0)
+	return int(min(maxSize, uint64(1)<<(8*min(n, 4))-1))
 }
 
 // AppendRequest implements Codec.

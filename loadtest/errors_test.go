@@ -101,6 +101,10 @@ func TestRunRefuses(t *testing.T) {
 		{"thinking in an open loop", with(func(l *loadtest.Load) { l.Think, l.Rate = 1, 1 }), []string{"closed loops"}},
 		{"Poisson without a rate", with(func(l *loadtest.Load) { l.Poisson = true }), []string{"needs a Rate"}},
 		{"hostile to what", with(func(l *loadtest.Load) { l.Hostile = map[loadtest.HostileKind]int{"rude": 1} }), []string{`"rude"`, "slowloris"}},
+		{"more than the prefix holds", with(func(l *loadtest.Load) {
+			l.Codec = loadtest.LengthPrefixed{Bytes: 1}
+			l.Sizes, _ = loadtest.ParseSizes("100,256")
+		}), []string{"256 bytes", "length1", "255 at most"}},
 		{"beyond all descriptors", with(func(l *loadtest.Load) { l.Connections = 1 << 30 }), []string{"descriptors", "--procs", "ulimit -n"}},
 	}
 	for _, tt := range tests {

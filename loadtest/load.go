@@ -141,6 +141,10 @@ func (l Load) check() (Load, error) {
 	if l.Codec == nil {
 		l.Codec = Echo{}
 	}
+	if c, ok := l.Codec.(limited); ok && l.Sizes.largest() > c.MaxSize() {
+		return l, fmt.Errorf("messages have up to %d bytes, and with codec %v %d at most: choose smaller ones, or another codec",
+			l.Sizes.largest(), l.Codec, c.MaxSize())
+	}
 	if l.Seed == 0 {
 		l.Seed = rand.Uint32()
 	}

@@ -36,6 +36,9 @@ func summarize(w io.Writer, r *result.Result, t result.Total) {
 		b.WriteString("; stopped early")
 	}
 	b.WriteString("\n")
+	if asked := uint64(r.Load.Connections); t.PeakOpen > 0 && t.PeakOpen < asked {
+		fmt.Fprintf(&b, "no more than %s of %s connections were open at the end of an interval\n", count(t.PeakOpen), count(asked))
+	}
 	// A few are always under way when the time is over.
 	if missing := t.Planned - min(t.Planned, t.Sent); missing > t.Planned/100 {
 		fmt.Fprintf(&b, "%s of %s planned messages weren't sent in time: connections were waiting for replies\n", count(missing), count(t.Planned))

@@ -55,8 +55,12 @@ func (h *Histogram) Record(d time.Duration) {
 	_ = h.packed.RecordValue(int64(min(max(d, histogramLow), histogramHigh)))
 }
 
-// Merge adds another's counts.
-func (h *Histogram) Merge(o *Histogram) { h.packed.Merge(o.packed) }
+// Merge adds another's counts; nil has none.
+func (h *Histogram) Merge(o *Histogram) {
+	if o != nil {
+		h.packed.Merge(o.packed)
+	}
+}
 
 // Count is how many times there are.
 func (h *Histogram) Count() uint64 {
