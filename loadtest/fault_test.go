@@ -156,3 +156,35 @@ func TestFaultsAreNamed(t *testing.T) {
 		})
 	}
 }
+
+// A wrong byte in a stream that is never quiet is one fault: what was cut short on our side
+// isn't the server's.
+func TestOneFaultAmongLargeMessages(t *testing.T) {
+	t.Parallel()
+	sizes, err := loadtest.ParseSizes("300000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	target := serve(t, listen(t), func(c net.Conn) {
+		b, total := make([]byte, 64<<10), 0
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			if total += n; total > 3_000_000 {
+				once.Do(func() { b[0] ^= 1 })
+			}
+			if write(c, b[:n]) != nil {
+				return
+			}
+		}
+	})
+	r, total := run(t, loadtest.Load{
+		Targets: []loadtest.Target{target}, Connections: 1, InFlight: 8, Sizes: sizes, Messages: 60,
+	})
+	if len(total.Errors) != 1 || total.Errors[result.Corrupted] != 1 {
+		t.Errorf("%v, want one corrupted\n%v", total.Errors, r.Examples)
+	}
+}

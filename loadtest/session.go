@@ -30,6 +30,7 @@ type session struct {
 	// Of whoever sends.
 	schedule *schedule // nil: a closed loop
 	sent     uint64    // messages
+	cutShort bool      // the message after those couldn't be sent as a whole
 	pace     sleeper
 	writeBy  time.Duration
 
@@ -204,6 +205,8 @@ func (s *session) send(planned time.Duration) error {
 	n, err := s.conn.Write(*b)
 	buffers.Put(b)
 	if err != nil {
+		s.sent--
+		s.cutShort = true
 		return &writeFailed{err}
 	}
 	s.shard.sent(n)

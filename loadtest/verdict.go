@@ -126,6 +126,8 @@ func (v *verdict) strange(b []byte) int {
 			m.Sequence, o.Sequence, connectionName(o.Connection))
 		size = len(v.s.run.load.Codec.AppendRequest(nil, Message{o.Connection, o.Sequence, v.s.run.load.Sizes.of(o.Connection, o.Sequence)}))
 		v.displaced++
+	case !expected && v.s.cutShort && err == nil:
+		v.lostTrack = true // a reply to the beginning of a request
 	case !expected:
 		v.fault(result.Unsolicited, "%d bytes that nobody asked for, beginning with %q", len(b), b[:min(len(b), 32)])
 		v.lostTrack = true
