@@ -17,8 +17,8 @@ type Load struct {
 
 	// Connections is how many are open at a time; 0 is 10.
 	Connections int
-	// ConnectRate is how many are opened in a second at the beginning; 0 is as many as can
-	// be.
+	// ConnectRate is how many are opened in a second at the beginning, while those that are
+	// open make load already. 0 is as many as can be, before there's any load.
 	ConnectRate float64
 	// Sources are the local addresses of TCP connections, in turn; empty leaves them to
 	// the system.
@@ -71,7 +71,8 @@ type Load struct {
 	// accord, before an open loop is called saturated; 0 is 10 ms.
 	MaxLag time.Duration
 
-	// StartAt is when the load begins; in the past it begins at once.
+	// StartAt is when the run begins, on several hosts at once; in the past it begins at
+	// once. Once all are connected it waits for the next whole Interval.
 	StartAt time.Time
 	// Seed numbers the run, and is in each connection's number; 0 is random. Runs beside
 	// each other need different ones for cross-talk between them to be seen.

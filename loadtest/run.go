@@ -66,6 +66,10 @@ type run struct {
 	stopping  atomic.Bool // the same as soft, at less expense
 	stoppedAt atomic.Int64
 	allowance atomic.Int64  // of messages; only if their number is limited
+	absent    atomic.Int64  // slots that haven't tried to connect yet
+	arrived   chan struct{} // closed when none is absent
+	gate      chan struct{} // closed when messages may be sent
+	opened    time.Duration // when that was; fixed by then
 	numbers   atomic.Uint32 // of connections so far
 	slots     sync.WaitGroup
 	others    sync.WaitGroup // heartbeat, hostile clients
@@ -93,6 +97,8 @@ func newRun(l Load) *run {
 		r.result.Targets = append(r.result.Targets, t.String())
 	}
 	r.allowance.Store(int64(l.Messages))
+	r.absent.Store(int64(l.Connections))
+	r.arrived, r.gate = make(chan struct{}), make(chan struct{})
 	r.soft, r.stop = context.WithCancel(context.Background())
 	r.hard, r.cut = context.WithCancel(context.Background())
 	r.hostiles = newHostiles(r)
@@ -109,7 +115,8 @@ func (r *run) begin() {
 	r.others.Go(r.heartbeat)
 	r.hostiles.start()
 	for n := range r.load.Connections {
-		r.slots.Go(func() { r.slot(n) })
+		p := &slot{run: r, nth: n}
+		r.slots.Go(p.live)
 	}
 }
 
@@ -134,32 +141,66 @@ func (r *run) maySend() bool {
 	return false
 }
 
-// slot is the place of one connection: it's made again whenever it ends.
-func (r *run) slot(nth int) {
+// A slot is the place of one connection: it's made again whenever it ends.
+type slot struct {
+	run   *run
+	nth   int
+	tried bool      // the first connection has been made, or has failed
+	plan  *schedule // of an open loop, once it has begun
+}
+
+func (p *slot) live() {
+	r := p.run
 	var pace sleeper
-	if rate := r.load.ConnectRate; rate > 0 && !pace.sleep(r.soft, time.Duration(float64(nth)/rate*float64(time.Second))) {
+	if rate := r.load.ConnectRate; rate > 0 && !pace.sleep(r.soft, time.Duration(float64(p.nth)/rate*float64(time.Second))) {
 		return
-	}
-	var plan *schedule
-	if r.load.Rate > 0 {
-		plan = newSchedule(r.load, nth, r.now())
-		defer func() { r.recorder.shard(nth).planned(plan.passed(time.Duration(r.stoppedAt.Load()))) }()
 	}
 	pause := shortestPause
 	for !r.stopping.Load() {
-		if r.connection(nth, plan) {
+		if p.connection() {
 			pause = shortestPause
 			continue
 		}
+		p.arrive()
 		if !pace.sleep(r.soft, pause) {
-			return
+			break
 		}
 		pause = min(2*pause, longestPause)
+	}
+	if p.plan != nil {
+		r.recorder.shard(p.nth).planned(p.plan.passed(time.Duration(r.stoppedAt.Load())))
+	}
+}
+
+// arrive tells that the first connection has been tried.
+func (p *slot) arrive() {
+	if p.tried {
+		return
+	}
+	p.tried = true
+	if p.run.absent.Add(-1) == 0 {
+		close(p.run.arrived)
+	}
+}
+
+// begin waits until messages may be sent, which measure sees to, however the run goes.
+// Connections that are made one by one, at a rate, have nothing to wait for.
+func (p *slot) begin() {
+	r := p.run
+	p.arrive()
+	from := r.now()
+	if r.load.ConnectRate == 0 {
+		<-r.gate
+		from = r.opened
+	}
+	if r.load.Rate > 0 && p.plan == nil {
+		p.plan = newSchedule(r.load, p.nth, from)
 	}
 }
 
 // connection is the life of one. It reports whether it was good for anything.
-func (r *run) connection(nth int, plan *schedule) bool {
+func (p *slot) connection() bool {
+	r, nth := p.run, p.nth
 	select {
 	case r.dialing <- struct{}{}:
 	case <-r.soft.Done():
@@ -188,8 +229,9 @@ func (r *run) connection(nth int, plan *schedule) bool {
 	release := context.AfterFunc(r.hard, func() { c.Close() })
 	defer release()
 
+	p.begin()
 	s := &session{
-		run: r, shard: shard, conn: c.Conn, number: number, schedule: plan,
+		run: r, shard: shard, conn: c.Conn, number: number, schedule: p.plan,
 		pending: make(chan request, r.load.InFlight),
 	}
 	if r.load.Lifetime > 0 {
@@ -219,11 +261,6 @@ func (r *run) resumes(number uint64) bool {
 
 // measure takes the intervals until the run should end.
 func (r *run) measure(ctx context.Context) {
-	idle := make(chan struct{})
-	go func() {
-		r.slots.Wait()
-		close(idle)
-	}()
 	over := func() bool {
 		switch {
 		case ctx.Err() != nil:
@@ -235,17 +272,31 @@ func (r *run) measure(ctx context.Context) {
 			return false
 		}
 	}
-	until := func(at time.Duration) {
+	until := func(at time.Duration, early <-chan struct{}) {
 		t := time.NewTimer(at - r.now())
 		defer t.Stop()
 		select {
 		case <-t.C:
+		case <-early:
 		case <-ctx.Done():
 		case <-r.soft.Done():
-		case <-idle:
 		}
 	}
-	start := time.Duration(0)
+	if r.load.ConnectRate == 0 {
+		for waiting := true; waiting && !over(); {
+			until(r.taken+r.load.Interval, r.arrived)
+			waiting = r.absent.Load() > 0
+			r.take(result.Connecting)
+		}
+		if !r.load.StartAt.IsZero() && !over() {
+			// Beside others, whose intervals should be the same pieces of time.
+			until(r.now().Truncate(r.load.Interval)+r.load.Interval, nil)
+			r.take(result.Connecting)
+		}
+	}
+	start := r.taken
+	r.opened = start // so that as much is planned as is measured
+	close(r.gate)
 	for _, p := range []struct {
 		phase  result.Phase
 		length time.Duration
@@ -257,7 +308,7 @@ func (r *run) measure(ctx context.Context) {
 			if !unlimited {
 				at = min(at, end)
 			}
-			until(at)
+			until(at, nil)
 			r.take(p.phase)
 		}
 		start = end

@@ -51,8 +51,10 @@ func TestHonestServer(t *testing.T) {
 				l.Messages = 500
 			}
 			r, _ := run(t, l)
-			if l.WarmUp > 0 {
-				r.Intervals[0].Phase = result.Measure
+			for i := range r.Intervals {
+				if r.Intervals[i].Phase == result.Warmup {
+					r.Intervals[i].Phase = result.Measure
+				}
 			}
 			mustBeRight(t, r, l.Messages)
 		})
@@ -109,5 +111,29 @@ func TestStopBefore(t *testing.T) {
 	})
 	if r != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", r, err)
+	}
+}
+
+// Nothing is sent before all connections are there, which is in the total, but for its time.
+func TestAllConnectBeforeTheLoad(t *testing.T) {
+	t.Parallel()
+	r, total := run(t, loadtest.Load{
+		Targets: []loadtest.Target{serve(t, listen(t), echo)}, Connections: 200, Rate: 10_000, Messages: 1000,
+		StartAt: time.Now(), Interval: 20 * time.Millisecond,
+	})
+	mustBeRight(t, r, 1000)
+	connected := uint64(0)
+	for _, i := range r.Intervals {
+		if i.Phase == result.Connecting {
+			connected += i.Connected
+			if i.Sent > 0 {
+				t.Errorf("%d messages were sent while connecting", i.Sent)
+			}
+		} else if i.Phase == result.Measure && connected != 200 {
+			t.Fatalf("%d connections before the load", connected)
+		}
+	}
+	if total.Histograms[result.Connect].Count() != 200 || total.Time > r.Ended.Sub(r.Started) {
+		t.Errorf("%d connections in the total, %v of %v", total.Histograms[result.Connect].Count(), total.Time, r.Ended.Sub(r.Started))
 	}
 }

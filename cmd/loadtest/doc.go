@@ -19,6 +19,6 @@
 //
 // Nothing of the framework is in this process, and no server: what is measured is elsewhere.
 //
-// Reading order: main.go, flags.go, load.go, run.go, live.go, summary.go, files.go, procs.go,
-// merge.go, metrics.go.
+// Reading order: main.go, flags.go, load.go, run.go, live.go, summary.go, format.go, files.go,
+// procs.go, merge.go, metrics.go.
 package main

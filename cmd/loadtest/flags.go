@@ -33,7 +33,7 @@ type runCommand struct {
 	URL []string `arg:"" name:"url" help:"tcp://host:port, tls://host:port or unix:///path; of several, each has its share of the connections."`
 
 	Connections int           `group:"load" short:"c" default:"10" help:"Connections at a time."`
-	ConnectRate float64       `group:"load" help:"Open so many of them in a second at the beginning; 0 is as many as can be." placeholder:"N"`
+	ConnectRate float64       `group:"load" help:"Open so many of them in a second, with load on those that are open. Without it all are open before there's any load." placeholder:"N"`
 	InFlight    int           `group:"load" default:"1" help:"Messages of a connection that may wait for a reply at a time."`
 	Rate        float64       `group:"load" short:"r" help:"An open loop: plan so many messages per second, however fast the replies are. Without it a message waits for a reply." placeholder:"N"`
 	Arrival     string        `group:"load" enum:"constant,poisson" default:"constant" help:"How an open loop spaces messages: ${enum}."`

@@ -48,7 +48,9 @@ func (v *live) interval(i result.Interval) {
 	}
 	v.elapsed = i.Start + i.Length
 	v.received += i.Received
-	v.rates = append(v.rates, per(i.Received, i.Length))
+	if i.Phase != result.Connecting {
+		v.rates = append(v.rates, per(i.Received, i.Length))
+	}
 	for kind, n := range i.Errors {
 		v.errors[kind] += n
 		v.failed += n

@@ -61,7 +61,7 @@ func TestProcs(t *testing.T) {
 // An interrupt stops all of them, and what they have measured is reported.
 func TestProcsInterrupt(t *testing.T) {
 	t.Parallel()
-	spawn(t, " open ", "run", serve(t, echo), "--procs", "2", "-d", "1h", "-r", "200", "--interval", "100ms", "--max-lag", "1h").
+	spawn(t, "measure", "run", serve(t, echo), "--procs", "2", "-d", "1h", "-r", "200", "--interval", "100ms", "--max-lag", "1h").
 		must(t, exitClean, "stopped early", "errors   none", "2 processes")
 }
 

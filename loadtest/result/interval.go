@@ -27,9 +27,10 @@ type Phase string
 
 // The phases, in their order.
 const (
-	Warmup  Phase = "warmup"  // not in the totals
-	Measure Phase = "measure" // what counts
-	Drain   Phase = "drain"   // no new messages; replies still count, the time doesn't
+	Connecting Phase = "connect" // connections are made, no messages are sent; the time doesn't count
+	Warmup     Phase = "warmup"  // not in the totals
+	Measure    Phase = "measure" // what counts
+	Drain      Phase = "drain"   // no new messages; replies still count, the time doesn't
 )
 
 // Counts are what happened in an interval.

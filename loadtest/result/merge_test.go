@@ -70,6 +70,9 @@ func TestMergeLater(t *testing.T) {
 	for _, i := range m.Intervals {
 		open = append(open, i.Open)
 	}
+	if total := m.Total(); total.Time != 4*time.Second {
+		t.Errorf("measured for %v", total.Time) // two seconds each, which don't overlap
+	}
 	// The warm-up of the later one is beside a measured second.
 	if want := []uint64{10, 10, 10, 10, 10, 10}; !reflect.DeepEqual(open, want) {
 		t.Errorf("%v, want %v", open, want)

@@ -15,13 +15,17 @@ type Total struct {
 // Total adds the intervals up.
 func (r *Result) Total() Total {
 	var t Total
+	var until time.Duration // measured time before it is in t.Time
 	for _, i := range r.Intervals {
 		switch i.Phase {
 		case Warmup:
 			continue
 		case Measure:
-			t.Time += i.Length
-		case Drain:
+			// Those of several hosts may overlap.
+			end := i.Start + i.Length
+			t.Time += max(0, end-max(i.Start, until))
+			until = max(until, end)
+		case Connecting, Drain:
 			i.ClientCPU = 0 // as its time doesn't count either
 		}
 		t.Add(i.Counts)
