@@ -52,7 +52,7 @@ func TestExitCodes(t *testing.T) {
 		{"unverified", []string{honest, "-n", "100", "--no-verify"}, exitClean, []string{"NOT VERIFIED"}},
 
 		{"wrong bytes", []string{liar, "-n", "3", "-c", "1"}, exitFailure, []string{"wrong bytes", "WRONG    3 corrupted", "byte 50"}},
-		{"no reply", []string{mute, "-n", "1", "--timeout", "100ms", "-c", "1"}, exitFailure, []string{"WRONG    1 lost"}},
+		{"no reply", []string{mute, "-n", "1", "--timeout", "2s", "-c", "1"}, exitFailure, []string{"WRONG    1 lost"}},
 		{"refused", []string{nobody}, exitFailure, []string{"loadtest: " + nobody + ": ", "refused", "start the server"}},
 
 		{"no URL", nil, exitUsage, []string{"expected", "--help"}},
