@@ -90,7 +90,7 @@ func TestCheckHasTeeth(t *testing.T) {
 		{name: "load generator", pkg: "loadtest", path: ours("conn"),
 			want: []string{"loadtest may not import conn", "on both ends"}},
 		{name: "load generator's command", pkg: "cmd/loadtest", path: ours("buffers"),
-			want: []string{"cmd/loadtest may not import buffers", "it may import: loadtest/result, loadtest\n"}},
+			want: []string{"cmd/loadtest may not import buffers", "it may import: loadtest/result, loadtest, loadtest/report, loadtest/compare\n"}},
 		{name: "internals in an example", pkg: "examples/chat", path: ours("internal/engine"),
 			want: []string{"examples/chat may not import internal/engine", "a user cannot"}},
 		{name: "unknown package", pkg: "util", path: "sync",
