@@ -3,6 +3,8 @@
 //
 //	loadtest run tcp://127.0.0.1:7007
 //	loadtest merge a.json b.json
+//	loadtest report a.json -o a.html
+//	loadtest compare a.json b.json
 //
 // # Threads
 //
@@ -20,5 +22,5 @@
 // Nothing of the framework is in this process, and no server: what is measured is elsewhere.
 //
 // Reading order: main.go, flags.go, load.go, run.go, live.go, summary.go, format.go, files.go,
-// procs.go, merge.go, metrics.go.
+// procs.go, merge.go, report.go, compare.go, metrics.go.
 package main

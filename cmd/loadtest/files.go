@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/sluice-net/sluice/loadtest/report"
 	"github.com/sluice-net/sluice/loadtest/result"
 )
 
@@ -25,6 +26,7 @@ func (c *runCommand) createFiles(p process) (files, error) {
 		{name: c.JSON, format: result.Write},
 		{name: c.CSV, format: result.WriteCSV},
 		{name: c.HDR, format: result.WriteHDRLog},
+		{name: c.HTML, format: report.Write},
 	} {
 		if f.name == "" {
 			continue

@@ -10,12 +10,15 @@ import (
 
 const description = `Make load on a connection server (TCP, TLS, Unix-domain sockets), measure it, and verify every byte.
 
-Exit codes: 0 all is well; 1 couldn't run, or the server sent wrong bytes or none; 2 wrong usage; 3 an objective of --slo was missed; 4 the client was saturated, so that the run says nothing about the server.`
+Exit codes: 0 all is well; 1 couldn't run, or the server sent wrong bytes or none; 2 wrong usage; 3 an objective of --slo was missed; 4 the client was saturated, so that the run says nothing about the server, or (compare) the runs can't be compared; 5 (compare) the second run is worse beyond --threshold.`
 
 // commands is the command line.
 type commands struct {
 	Run   runCommand   `cmd:"" help:"Make load on a server, and measure it."`
 	Merge mergeCommand `cmd:"" help:"Join the results of several hosts, without loss."`
+
+	Report  reportCommand  `cmd:"" help:"Draw a result as one HTML file."`
+	Compare compareCommand `cmd:"" help:"Tell what changed between two results, and how sure that is."`
 
 	Version kong.VersionFlag `help:"Show the version."`
 }
@@ -71,6 +74,7 @@ type runCommand struct {
 	JSON     string        `group:"verdict" name:"json" help:"Write all that was measured; - is standard output." placeholder:"FILE"`
 	CSV      string        `group:"verdict" name:"csv" help:"Write a row for each interval." placeholder:"FILE"`
 	HDR      string        `group:"verdict" name:"hdr" help:"Write an HdrHistogram interval log." placeholder:"FILE"`
+	HTML     string        `group:"verdict" name:"html" help:"Write a report with charts, as one file for a browser." placeholder:"FILE"`
 	Metrics  string        `group:"verdict" help:"Serve the client's figures to Prometheus at http://HOST:PORT/metrics meanwhile." placeholder:"HOST:PORT"`
 	Quiet    bool          `group:"verdict" short:"q" help:"Show nothing while it runs."`
 }

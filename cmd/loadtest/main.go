@@ -19,7 +19,8 @@ const (
 	exitFailure   = 1
 	exitUsage     = 2
 	exitMissed    = 3
-	exitSaturated = 4
+	exitSaturated = 4 // or the runs can't be compared
+	exitWorse     = 5
 )
 
 // process is what a run has of the process around it. Tests run several in one.

@@ -14,13 +14,14 @@ type mergeCommand struct {
 	JSON string `name:"json" help:"Write the sum; - is standard output." placeholder:"FILE"`
 	CSV  string `name:"csv" help:"Write a row for each interval." placeholder:"FILE"`
 	HDR  string `name:"hdr" help:"Write an HdrHistogram interval log." placeholder:"FILE"`
+	HTML string `name:"html" help:"Write a report with charts, as one file for a browser." placeholder:"FILE"`
 
 	SLO []string `name:"slo" sep:"none" help:"Objectives, as of run." placeholder:"LIST"`
 }
 
 // Run implements the command.
 func (c *mergeCommand) Run(p process) error {
-	settings := runCommand{JSON: c.JSON, CSV: c.CSV, HDR: c.HDR, SLO: c.SLO}
+	settings := runCommand{JSON: c.JSON, CSV: c.CSV, HDR: c.HDR, HTML: c.HTML, SLO: c.SLO}
 	objectives, err := settings.objectives()
 	if err != nil {
 		return &exit{exitUsage, err}
