@@ -28,7 +28,7 @@ CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 WINDOWS     := ./loadtest/... ./cmd/loadtest
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
-.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross cover flake ci clean
+.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross browser cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -94,6 +94,9 @@ cross: ## build and vet, tests included, for other systems and processors (PKG=.
 	@export GOOS=windows GOARCH=amd64 CGO_ENABLED=0; \
 	go build -o /dev/null $(WINDOWS); \
 	go vet $(WINDOWS)
+
+browser: ## draw the report of a real run in Chromium, and see that its charts have points
+	go test -tags browser -run InBrowser -count=1 ./cmd/loadtest
 
 cover: ## cover the core packages: by their own tests, and by each other's
 	scripts/cover.sh $(COVERED)
