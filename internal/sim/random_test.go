@@ -69,7 +69,7 @@ func TestSeeds(t *testing.T) {
 	if shortest.Failure != "" {
 		explain(t, which, shortest)
 	}
-	if *seeds >= 1000 {
+	if *seeds >= 20_000 { // the rarest comes once in 1,500
 		checkReached(t)
 	}
 }

@@ -233,11 +233,15 @@ func (c *tlsClient) run() {
 		peer.Reset()
 	case 4: // truncated
 	default:
+		if err := t.Handshake(); err != nil { // it wasn't needed yet if total is 0
+			c.wantCut(err)
+			return
+		}
 		if err := t.CloseWrite(); err != nil {
 			c.wantCut(err)
 			return
 		}
-		if _, err := t.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && c.total > 0 {
+		if _, err := t.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			c.w.Failf("%s: the end is %v, want close_notify", c.name, err)
 		}
 	}
