@@ -67,17 +67,24 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// join adds a part that began so much later.
+// join adds a part that began so much later. Its own intervals stay apart: of a short phase
+// two may begin close together.
 func (r *Result) join(part *Result, later time.Duration) {
 	later = later.Round(max(r.Load.Interval, 1))
+	others := r.Intervals
+	joined := make([]bool, len(others))
 	for _, i := range part.Intervals {
 		i.Start += later
-		at := slices.IndexFunc(r.Intervals, func(have Interval) bool { return r.together(have, i) })
-		if at < 0 {
+		at := 0
+		for at < len(others) && (joined[at] || !r.together(others[at], i)) {
+			at++
+		}
+		if at == len(others) {
 			r.Intervals = append(r.Intervals, i.clone())
 			continue
 		}
 		r.Intervals[at].Absorb(i)
+		joined[at] = true
 	}
 	for kind, e := range part.Examples {
 		e.At += later

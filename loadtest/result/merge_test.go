@@ -132,3 +132,23 @@ func TestReadRefuses(t *testing.T) {
 		t.Errorf("a later version: %v", err)
 	}
 }
+
+// A part whose phase has two intervals close together keeps its connections' number: only
+// what others had open at that time is added.
+func TestMergeShortIntervals(t *testing.T) {
+	t.Parallel()
+	part := func(seed uint64) *result.Result {
+		r := made(seed, 2, start)
+		r.Intervals[0].Phase, r.Intervals[1].Phase = result.Connecting, result.Connecting
+		r.Intervals[0].Length = 20 * time.Millisecond
+		r.Intervals[1].Start, r.Intervals[1].Length = 20*time.Millisecond, 980*time.Millisecond
+		return r
+	}
+	m, err := result.Merge(part(1), part(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total := m.Total(); len(m.Intervals) != 2 || total.PeakOpen != 20 || total.Sent != 40 {
+		t.Errorf("%d intervals, %d open, %d sent", len(m.Intervals), total.PeakOpen, total.Sent)
+	}
+}
