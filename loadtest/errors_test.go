@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"path/filepath"
 	"strings"
@@ -100,6 +101,12 @@ func TestRunRefuses(t *testing.T) {
 		{"thinking about several", with(func(l *loadtest.Load) { l.Think, l.InFlight = 1, 2 }), []string{"Think needs InFlight 1"}},
 		{"thinking in an open loop", with(func(l *loadtest.Load) { l.Think, l.Rate = 1, 1 }), []string{"closed loops"}},
 		{"Poisson without a rate", with(func(l *loadtest.Load) { l.Poisson = true }), []string{"needs a Rate"}},
+		{"no rate", with(func(l *loadtest.Load) { l.Rate = math.NaN() }), []string{"Rate is"}},
+		{"any rate", with(func(l *loadtest.Load) { l.Rate = math.Inf(1) }), []string{"Rate is", "1e+07"}},
+		{"more than time can tell apart", with(func(l *loadtest.Load) { l.Rate = 1e11 }), []string{"Rate is", "1e+07"}},
+		{"less than one in a lifetime", with(func(l *loadtest.Load) { l.Rate = 1e-12 }), []string{"Rate is"}},
+		{"no rate of connections", with(func(l *loadtest.Load) { l.ConnectRate = math.NaN() }), []string{"ConnectRate"}},
+		{"no part", with(func(l *loadtest.Load) { l.Resume = math.NaN() }), []string{"Resume"}},
 		{"hostile to what", with(func(l *loadtest.Load) { l.Hostile = map[loadtest.HostileKind]int{"rude": 1} }), []string{`"rude"`, "slowloris"}},
 		{"more than the prefix holds", with(func(l *loadtest.Load) {
 			l.Codec = loadtest.LengthPrefixed{Bytes: 1}

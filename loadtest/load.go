@@ -92,6 +92,14 @@ const (
 	defaultMaxLag      = 10 * time.Millisecond
 )
 
+// How many messages can be planned for a connection in a second. With more, a schedule would
+// take longer to compute than to keep, and end nowhere once its times are equal; with less
+// than one in a year, its times don't fit into a time.Duration.
+const (
+	mostPlanned  = 1e6
+	leastPlanned = 1.0 / (365 * 24 * 60 * 60)
+)
+
 // check returns the load with its defaults, or what is wrong with it.
 func (l Load) check() (Load, error) {
 	if len(l.Targets) == 0 {
@@ -102,15 +110,15 @@ func (l Load) check() (Load, error) {
 		text string
 	}{
 		{l.Connections < 0, "Connections is negative"},
-		{l.ConnectRate < 0, "ConnectRate is negative"},
+		{!(l.ConnectRate >= 0), "ConnectRate is negative, or no number"},
 		{l.InFlight < 0, "InFlight is negative"},
-		{l.Rate < 0, "Rate is negative"},
+		{!(l.Rate >= 0), "Rate is negative, or no number"},
 		{l.Think < 0 || l.Lifetime < 0 || l.WarmUp < 0 || l.Duration < 0 || l.Timeout < 0 || l.MaxLag < 0, "a time is negative"},
 		{l.Interval != 0 && l.Interval < time.Millisecond, "Interval is below 1 ms"},
 		{l.Think > 0 && l.Rate > 0, "Think is for closed loops: an open loop's Rate says when messages are sent"},
 		{l.Think > 0 && l.InFlight > 1, "Think needs InFlight 1: nobody thinks about several messages at a time"},
 		{l.Poisson && l.Rate == 0, "Poisson needs a Rate"},
-		{l.Resume < 0 || l.Resume > 1, "Resume is a part, from 0 to 1"},
+		{!(l.Resume >= 0 && l.Resume <= 1), "Resume is a part, from 0 to 1"},
 	} {
 		if problem.bad {
 			return l, errors.New(problem.text)
@@ -123,6 +131,10 @@ func (l Load) check() (Load, error) {
 	}
 	if l.Connections == 0 {
 		l.Connections = defaultConnections
+	}
+	if per := l.Rate / float64(l.Connections); l.Rate > 0 && (per > mostPlanned || per < leastPlanned) {
+		return l, fmt.Errorf("Rate is %g, and with %d connections it's from %.1g to %.1g: choose another, or more connections",
+			l.Rate, l.Connections, leastPlanned*float64(l.Connections), mostPlanned*float64(l.Connections))
 	}
 	if l.InFlight == 0 {
 		l.InFlight = 1
