@@ -239,7 +239,7 @@ func (p *slot) connection() bool {
 	}
 	cause := s.live()
 	s.end(cause)
-	return s.received > 0
+	return cause == nil || s.received > 0
 }
 
 // dial makes a connection. It returns nil if that has failed, which is counted.

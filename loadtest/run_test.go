@@ -137,3 +137,17 @@ func TestAllConnectBeforeTheLoad(t *testing.T) {
 		t.Errorf("%d connections in the total, %v of %v", total.Histograms[result.Connect].Count(), total.Time, r.Ended.Sub(r.Started))
 	}
 }
+
+// A connection lives to its age, though no message is planned until then, and its end is no
+// failure after which the next one would have to wait.
+func TestLifetimeWithoutMessages(t *testing.T) {
+	t.Parallel()
+	r, total := run(t, loadtest.Load{
+		Targets: []loadtest.Target{serve(t, listen(t), echo)}, Connections: 1,
+		Rate: 0.001, Lifetime: time.Hour / 4, Duration: 200 * time.Millisecond,
+	})
+	mustBeRight(t, r, 1)
+	if total.Connected != 1 {
+		t.Errorf("%d connections in a fraction of one's lifetime", total.Connected)
+	}
+}

@@ -158,7 +158,11 @@ func (s *session) next() (time.Duration, error) {
 	}
 	planned := s.schedule.next
 	if now := r.now(); now < planned {
-		if s.ends > 0 && planned >= s.ends || !s.pace.sleep(r.soft, planned-now) {
+		until := planned
+		if s.ends > 0 {
+			until = min(planned, s.ends) // it's kept to its age, whether it's used or not
+		}
+		if !s.pace.sleep(r.soft, until-now) || until < planned {
 			return 0, errDone
 		}
 		// What the timer was late by is the client's, and counted as such: from here on the
