@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,19 +51,27 @@ func (f *file) create(p process) error {
 	return err
 }
 
+// write writes all that can be: what one lacks the others may have.
 func (all files) write(r *result.Result) error {
+	var errs []error
 	for _, f := range all {
-		if err := f.format(f.out, r); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-		if f.opened != nil {
-			if err := f.opened.Close(); err != nil {
-				return err
-			}
-			f.opened = nil
+		if err := f.write(r); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
 		}
 	}
-	return nil
+	if len(errs) == 0 {
+		return nil
+	}
+	return &exit{exitUsage, errors.Join(errs...)}
+}
+
+func (f *file) write(r *result.Result) error {
+	err := f.format(f.out, r)
+	if f.opened != nil {
+		err = errors.Join(err, f.opened.Close())
+		f.opened = nil
+	}
+	return err
 }
 
 // close closes what wasn't written.

@@ -48,11 +48,12 @@ func (c *mergeCommand) Run(p process) error {
 		return err
 	}
 	defer out.close()
-	if err := out.write(r); err != nil {
-		return err
-	}
+	failed := out.write(r)
 	if c.JSON != "-" {
 		summarize(p.stdout, r, total)
+	}
+	if failed != nil {
+		return failed
 	}
 	return judge(r, total)
 }

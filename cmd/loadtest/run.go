@@ -46,11 +46,12 @@ func (c *runCommand) Run(ctx context.Context, p process) error {
 	for _, o := range objectives {
 		r.Objectives = append(r.Objectives, o.Judge(total))
 	}
-	if err := out.write(r); err != nil {
-		return err
-	}
+	failed := out.write(r)
 	if c.JSON != "-" {
 		summarize(p.stdout, r, total)
+	}
+	if failed != nil {
+		return failed
 	}
 	return judge(r, total)
 }
