@@ -3,6 +3,7 @@ package loadtest
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -40,11 +41,20 @@ type Echo struct {
 // AppendRequest implements Codec.
 func (e Echo) AppendRequest(b []byte, m Message) []byte { return e.Payload.Append(b, m) }
 
+// checkBeginning looks at the numbers in an incomplete payload, and if they're wrong at the
+// rest too, to know whose it is.
+func checkBeginning(p Payload, m Message, b []byte) error {
+	if p.Check(m, b[:min(len(b), p.headerSize())]) == nil {
+		return nil
+	}
+	return p.Check(m, b)
+}
+
 // CheckReply implements Codec. Of an incomplete reply it looks at the beginning: that of
 // another message may be shorter, and would be waited for in vain.
 func (e Echo) CheckReply(m Message, b []byte) (int, error) {
 	if len(b) < m.Size {
-		return 0, e.Payload.Check(m, b[:min(len(b), e.Payload.headerSize())])
+		return 0, checkBeginning(e.Payload, m, b)
 	}
 	return m.Size, e.Payload.Check(m, b[:m.Size])
 }
@@ -91,6 +101,10 @@ func (l LengthPrefixed) CheckReply(m Message, b []byte) (int, error) {
 	case len(b) < n:
 		return 0, nil
 	case !bytes.Equal(b[:n], p[:n]):
+		var other *Mismatch
+		if err := l.Payload.Check(m, b[n:]); errors.As(err, &other) && other.Known {
+			return 0, err // of another size
+		}
 		return 0, fmt.Errorf("the length is % x instead of % x", b[:n], p[:n])
 	}
 	size, err := Echo{l.Payload}.CheckReply(m, b[n:])
@@ -128,7 +142,7 @@ func (l Line) CheckReply(m Message, b []byte) (int, error) {
 		}
 		return 0, fmt.Errorf("the line has more than %d bytes", m.Size)
 	case end < 0:
-		return 0, l.Payload.Check(m, b[:min(len(b), l.Payload.headerSize())])
+		return 0, checkBeginning(l.Payload, m, b)
 	}
 	if err := l.Payload.Check(m, b[:end]); err != nil {
 		return 0, err

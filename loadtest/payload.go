@@ -40,6 +40,7 @@ func (p Payload) headerSize() int {
 }
 
 const (
+	proof      = 8  // bytes after the numbers are right by no accident
 	textDigits = 11 // of 6 bits, for a number of 64
 	textZero   = '0'
 	textMask   = 0x3f
@@ -193,8 +194,13 @@ func (p Payload) mismatch(m Message, b []byte, at int) *Mismatch {
 	case Constant:
 	}
 	e.Other.Size = len(b)
-	// Beyond the numbers there has to be something that proves them, if there's anything.
-	e.Known = p.differs(e.Other, b) < 0 && (len(b) > p.headerSize() || e.Other.Connection == m.Connection)
+	if at >= p.headerSize() {
+		return e // the numbers are m's
+	}
+	// Beyond the numbers there has to be something that proves them, if there's anything. b may
+	// be longer than the other message, and go on with something else.
+	until := p.differs(e.Other, b)
+	e.Known = until >= p.headerSize()+proof || until < 0 && (len(b) > p.headerSize() || e.Other.Connection == m.Connection)
 	return e
 }
 
