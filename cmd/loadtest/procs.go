@@ -96,18 +96,28 @@ func runParts(ctx context.Context, p process, procs int, l loadtest.Load) (*resu
 		seed = rand.Uint32()
 	}
 	joint := &joint{procs: procs, show: l.OnInterval}
-	results, errs := make([]*result.Result, procs), make([]error, procs)
+	results := make([]*result.Result, procs)
 	var all sync.WaitGroup
+	// They have the same load, so what one lacks all do; and what's left when one dies isn't
+	// the load that was asked for. The first error is the cause of those after it.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed sync.Once
+	var first error
 	for n := range procs {
 		args := append([]string{}, p.args...)
 		args = append(args, fmt.Sprintf("--part=%d/%d", n+1, procs), "--start-at="+start.Format(time.RFC3339Nano), fmt.Sprintf("--seed=%d", seed))
-		all.Go(func() { results[n], errs[n] = runChild(ctx, program, args, procs, joint) })
+		all.Go(func() {
+			r, err := runChild(ctx, program, args, procs, joint)
+			if results[n] = r; err != nil {
+				failed.Do(func() { first = err })
+				cancel()
+			}
+		})
 	}
 	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err // they have the same load, so what one lacks all do
-		}
+	if first != nil {
+		return nil, first
 	}
 	return result.Merge(results...)
 }
@@ -134,8 +144,8 @@ func runChild(ctx context.Context, program string, args []string, procs int, j *
 	release := context.AfterFunc(ctx, func() { stdin.Close() })
 	defer release()
 	r, readErr := hear(stdout, j)
-	if err := child.Wait(); err != nil && readErr == nil {
-		readErr = err
+	if err := child.Wait(); err != nil && (readErr == nil || errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF)) {
+		readErr = fmt.Errorf("a process of --procs has ended early: %w", err)
 	}
 	if r == nil && stderr.Len() > 0 {
 		readErr = errors.New(strings.TrimSpace(stderr.String()))
