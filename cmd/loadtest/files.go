@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/sluice-net/sluice/loadtest/report"
 	"github.com/sluice-net/sluice/loadtest/result"
@@ -72,6 +73,11 @@ func (f *file) write(r *result.Result) error {
 		f.opened = nil
 	}
 	return err
+}
+
+// onStandardOutput reports whether one of them is, so that nothing else may be there.
+func (all files) onStandardOutput() bool {
+	return slices.ContainsFunc(all, func(f *file) bool { return f.name == "-" })
 }
 
 // close closes what wasn't written.

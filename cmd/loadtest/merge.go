@@ -49,7 +49,7 @@ func (c *mergeCommand) Run(p process) error {
 	}
 	defer out.close()
 	failed := out.write(r)
-	if c.JSON != "-" {
+	if !out.onStandardOutput() {
 		summarize(p.stdout, r, total)
 	}
 	if failed != nil {

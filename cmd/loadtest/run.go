@@ -47,7 +47,7 @@ func (c *runCommand) Run(ctx context.Context, p process) error {
 		r.Objectives = append(r.Objectives, o.Judge(total))
 	}
 	failed := out.write(r)
-	if c.JSON != "-" {
+	if !out.onStandardOutput() {
 		summarize(p.stdout, r, total)
 	}
 	if failed != nil {

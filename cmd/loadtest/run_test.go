@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
 	"io"
 	"maps"
 	"net"
@@ -166,4 +167,14 @@ func TestQuestions(t *testing.T) {
 	invoke(t, "--version").must(t, exitClean, "loadtest (devel) go")
 	invoke(t, "--help").must(t, exitClean, "Exit codes: 0", "merge")
 	invoke(t, "run", "--help").must(t, exitClean, "--rate", "--hostile", "--slo", "TLS, for targets")
+}
+
+// With --csv=- nothing but the rows is on standard output either.
+func TestCSVToStandardOutput(t *testing.T) {
+	t.Parallel()
+	r := invoke(t, "run", serve(t, echo), "-n", "10", "--csv", "-", "-q")
+	r.must(t, exitClean)
+	if rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll(); err != nil || len(rows) < 2 {
+		t.Errorf("%d rows, %v: %s", len(rows), err, r.stdout)
+	}
 }
