@@ -98,6 +98,7 @@ func TestRunRefuses(t *testing.T) {
 		{"not TLS", at(plain), []string{"tls://", "speaks TLS there"}},
 		{"no answer to the handshake", at(mute), []string{"tls://", "speaks TLS there"}},
 		{"negative", with(func(l *loadtest.Load) { l.InFlight = -1 }), []string{"InFlight"}},
+		{"more in flight than fits", with(func(l *loadtest.Load) { l.InFlight = 1 << 31 }), []string{"InFlight", "at most 65536"}},
 		{"thinking about several", with(func(l *loadtest.Load) { l.Think, l.InFlight = 1, 2 }), []string{"Think needs InFlight 1"}},
 		{"thinking in an open loop", with(func(l *loadtest.Load) { l.Think, l.Rate = 1, 1 }), []string{"closed loops"}},
 		{"Poisson without a rate", with(func(l *loadtest.Load) { l.Poisson = true }), []string{"needs a Rate"}},

@@ -92,6 +92,9 @@ const (
 	defaultMaxLag      = 10 * time.Millisecond
 )
 
+// mostInFlight bounds what a connection keeps of its messages: 1 MB.
+const mostInFlight = 1 << 16
+
 // How many messages can be planned for a connection in a second. With more, a schedule would
 // take longer to compute than to keep, and end nowhere once its times are equal; with less
 // than one in a year, its times don't fit into a time.Duration.
@@ -112,6 +115,7 @@ func (l Load) check() (Load, error) {
 		{l.Connections < 0, "Connections is negative"},
 		{!(l.ConnectRate >= 0), "ConnectRate is negative, or no number"},
 		{l.InFlight < 0, "InFlight is negative"},
+		{l.InFlight > mostInFlight, fmt.Sprintf("InFlight is %d, and at most %d: use more connections", l.InFlight, mostInFlight)},
 		{!(l.Rate >= 0), "Rate is negative, or no number"},
 		{l.Think < 0 || l.Lifetime < 0 || l.WarmUp < 0 || l.Duration < 0 || l.Timeout < 0 || l.MaxLag < 0, "a time is negative"},
 		{l.Interval != 0 && l.Interval < time.Millisecond, "Interval is below 1 ms"},
