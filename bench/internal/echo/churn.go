@@ -26,20 +26,13 @@ import (
 type Churn struct {
 	// Fixed after NewChurn.
 	born    time.Time
-	epoll   int
 	to      unix.SockaddrInet4
 	size    int
 	sockets []short
 
-	// Scratch.
-	events []unix.EpollEvent
-	buf    []byte
-
-	// The present run.
-	sending  bool // an end is followed by the next connection
-	open     int
-	progress Progress
-	latency  stats.Histogram
+	loop
+	buf     []byte // scratch
+	latency stats.Histogram
 }
 
 // A short is a connection with one request: got ≤ sent ≤ size.
@@ -59,17 +52,16 @@ func NewChurn(addr netip.AddrPort, sockets, size int) (*Churn, error) {
 	if !addr.Addr().Is4() {
 		return nil, fmt.Errorf("echo: %v: want an IPv4 address", addr)
 	}
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	l, err := newLoop()
 	if err != nil {
-		return nil, fmt.Errorf("echo: epoll_create1: %w", err)
+		return nil, err
 	}
 	c := &Churn{
-		born:   time.Now(),
-		epoll:  epoll,
-		to:     unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())},
-		size:   size,
-		events: make([]unix.EpollEvent, maxEvents),
-		buf:    make([]byte, readSize),
+		born: time.Now(),
+		loop: l,
+		to:   unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())},
+		size: size,
+		buf:  make([]byte, readSize),
 	}
 	for id := range sockets {
 		fd, err := c.socket(id)
@@ -122,35 +114,7 @@ func (c *Churn) Run(ctx context.Context, more func(Progress) bool) error {
 			return err
 		}
 	}
-	answered := c.progress
-	for c.open > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := unix.EpollWait(c.epoll, c.events, 0)
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("echo: epoll_wait: %w", err)
-		}
-		for i := range max(n, 0) {
-			if err := c.serve(int(c.events[i].Fd)); err != nil {
-				return err
-			}
-		}
-		now := time.Now()
-		if n <= 0 {
-			c.progress.Idle += now.Sub(c.progress.Now)
-		}
-		c.progress.Now = now
-		if c.progress.Echoes != answered.Echoes {
-			answered = c.progress
-		} else if now.Sub(answered.Now) > stallLimit {
-			return fmt.Errorf("echo: %w for %v, %d connections are waiting", ErrStalled, stallLimit, c.open)
-		}
-		if c.sending {
-			c.sending = more(c.progress)
-		}
-	}
-	return nil
+	return c.run(ctx, 0, more, func(ev *unix.EpollEvent) error { return c.serve(int(ev.Fd)) })
 }
 
 // connect starts a connection. On loopback it's there at once, and the request with it.
@@ -162,7 +126,7 @@ func (c *Churn) connect(id int) error {
 	if err := unix.Connect(k.fd, &c.to); err != nil && err != unix.EINPROGRESS {
 		return c.failed(id, "connect", err)
 	}
-	c.open++
+	c.waiting++
 	return c.flush(id)
 }
 
@@ -217,7 +181,7 @@ func (c *Churn) end(id int) error {
 	k := &c.sockets[id]
 	c.latency.Add(int64(time.Since(c.born) - k.began))
 	c.progress.Echoes++
-	c.open--
+	c.waiting--
 	if errno := disconnect(k.fd); errno != 0 {
 		return c.failed(id, "disconnect", errno)
 	}

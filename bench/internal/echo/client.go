@@ -50,7 +50,6 @@ type Progress struct {
 type Client struct {
 	// Immutable after Dial.
 	born  time.Time
-	epoll int
 	size  int
 	conns []conn
 
@@ -59,17 +58,13 @@ type Client struct {
 	// which keeps cache misses down.
 	requests []byte
 
-	// Scratch.
-	events []unix.EpollEvent
-	buf    []byte
+	loop
+	buf []byte // scratch
 
 	// The present run.
-	outstanding int  // requests without a full reply
-	sending     bool // a full reply is followed by the next request
-	publishing  bool // all connections expect the message of the first
-	timedEvery  int  // the connections whose number it divides are timed
-	progress    Progress
-	latency     stats.Histogram
+	publishing bool // all connections expect the message of the first
+	timedEvery int  // the connections whose number it divides are timed
+	latency    stats.Histogram
 }
 
 // A conn has one request in flight, or none: got ≤ sent ≤ size, and all are
@@ -92,17 +87,16 @@ func Dial(ctx context.Context, addr netip.AddrPort, conns, size int) (*Client, e
 	if !addr.Addr().Is4() {
 		return nil, fmt.Errorf("echo: %v: want an IPv4 address", addr)
 	}
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	l, err := newLoop()
 	if err != nil {
-		return nil, fmt.Errorf("echo: epoll_create1: %w", err)
+		return nil, err
 	}
 	c := &Client{
 		born:     time.Now(),
-		epoll:    epoll,
+		loop:     l,
 		size:     size,
 		conns:    make([]conn, 0, conns),
 		requests: make([]byte, conns*size),
-		events:   make([]unix.EpollEvent, maxEvents),
 		buf:      make([]byte, readSize),
 	}
 	for len(c.conns) < conns {
@@ -200,34 +194,11 @@ func (c *Client) exchange(ctx context.Context, first, step int, more func(Progre
 
 // await serves events until nothing is outstanding.
 func (c *Client) await(ctx context.Context, first, timeout int, more func(Progress) bool) error {
-	answered := c.progress // when the last reply came
-	for c.outstanding > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n, err := unix.EpollWait(c.epoll, c.events, timeout)
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("echo: epoll_wait: %w", err)
-		}
-		for i := range max(n, 0) {
-			ev := &c.events[i]
-			if err := c.serve(int(ev.Fd), ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0); err != nil {
-				return err
-			}
-		}
-		now := time.Now()
-		if n <= 0 {
-			c.progress.Idle += now.Sub(c.progress.Now)
-		}
-		c.progress.Now = now
-		if c.progress.Echoes != answered.Echoes {
-			answered = c.progress
-		} else if now.Sub(answered.Now) > stallLimit {
-			return fmt.Errorf("echo: %w for %v, %d requests are waiting", ErrStalled, stallLimit, c.outstanding)
-		}
-		if c.sending {
-			c.sending = more(c.progress)
-		}
+	err := c.run(ctx, timeout, more, func(ev *unix.EpollEvent) error {
+		return c.serve(int(ev.Fd), ev.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
+	})
+	if err != nil {
+		return err
 	}
 	for id := first; id < len(c.conns); id++ {
 		if err := c.quiet(id); err != nil {
@@ -242,7 +213,7 @@ func (c *Client) request(id int) error {
 	k := &c.conns[id]
 	k.seq++
 	k.sent, k.got = 0, 0
-	c.outstanding++
+	c.waiting++
 	if id%c.timedEvery == 0 {
 		k.began = time.Since(c.born)
 	}
@@ -303,12 +274,12 @@ func (c *Client) serve(id int, hup bool) error {
 // answered is for the end of a reply: the next request follows, if any.
 func (c *Client) answered(id int) error {
 	c.progress.Echoes++
-	c.outstanding--
+	c.waiting--
 	if id%c.timedEvery == 0 {
 		c.latency.Add(int64(time.Since(c.born) - c.conns[id].began))
 	}
 	switch {
-	case c.publishing && c.outstanding == 0 && c.sending:
+	case c.publishing && c.waiting == 0 && c.sending:
 		return c.publish()
 	case c.publishing || !c.sending:
 		return nil

@@ -136,6 +136,10 @@ func TestClientFindsFaults(t *testing.T) {
 			}
 		}
 	}
+	// perConnection is perMessage for faults that remember something of their connection.
+	perConnection := func(newFault func() func(number int, msg []byte) []byte) func(net.Conn) {
+		return func(c net.Conn) { perMessage(newFault())(c) }
+	}
 	first := make([]byte, 0, size)
 	var once sync.Once
 	for _, tt := range []struct {
@@ -152,7 +156,7 @@ func TestClientFindsFaults(t *testing.T) {
 		{"one byte too many", perMessage(func(_ int, msg []byte) []byte {
 			return append(msg, 0)
 		}), echo.ErrExtra},
-		{"reply of the request before", perMessage(func() func(int, []byte) []byte {
+		{"reply of the request before", perConnection(func() func(int, []byte) []byte {
 			var before [size]byte
 			return func(number int, msg []byte) []byte {
 				now := [size]byte(msg)
@@ -162,8 +166,8 @@ func TestClientFindsFaults(t *testing.T) {
 				before = now
 				return msg
 			}
-		}()), echo.ErrMismatch},
-		{"last block of the request before", perMessage(func() func(int, []byte) []byte {
+		}), echo.ErrMismatch},
+		{"last block of the request before", perConnection(func() func(int, []byte) []byte {
 			var before [64]byte
 			return func(number int, msg []byte) []byte {
 				block := msg[size-64:]
@@ -174,7 +178,7 @@ func TestClientFindsFaults(t *testing.T) {
 				before = now
 				return msg
 			}
-		}()), echo.ErrMismatch},
+		}), echo.ErrMismatch},
 		{"another connection's reply", func(c net.Conn) {
 			perMessage(func(_ int, msg []byte) []byte {
 				once.Do(func() { first = append(first, msg...) })

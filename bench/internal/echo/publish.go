@@ -29,7 +29,7 @@ func (c *Client) publish() error {
 		k.seq++
 		k.sent, k.got, k.began = int32(c.size), 0, began
 	}
-	c.outstanding = len(c.conns)
+	c.waiting = len(c.conns)
 	advance(c.message(0))
 	c.conns[0].sent = 0
 	return c.flush(0)
