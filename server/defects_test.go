@@ -387,7 +387,7 @@ func TestClosingInsideEstablished(t *testing.T) {
 	}
 }
 
-// peers.md: nbio carries 492 `//go:norace`; netpoll swaps a type under -race.
+// peers.md: nbio hides 492 functions from the race detector; netpoll swaps a type under -race.
 func TestRaceDetectorSeesWhatRuns(t *testing.T) {
 	root := ".."
 	tag := regexp.MustCompile(`(?m)^//go:build .*\brace\b`)
