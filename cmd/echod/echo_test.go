@@ -84,16 +84,7 @@ func TestHalfClose(t *testing.T) {
 		t.Run(url[:4], func(t *testing.T) {
 			t.Parallel()
 			c := dial(t, url)
-			sent := make(chan error, 1)
-			go func() {
-				_, err := c.Write(want)
-				sent <- errors.Join(err, c.CloseWrite())
-			}()
-			got, err := io.ReadAll(c)
-			if err := errors.Join(err, <-sent); err != nil {
-				t.Fatal(err)
-			}
-			mustEqual(t, got, want)
+			mustEcho(t, c, want)
 		})
 	}
 }

@@ -166,16 +166,7 @@ func TestDrainServesOn(t *testing.T) {
 	r.kill(t, unix.SIGTERM)
 	r.log.await(t, "draining")
 	want := payload(payloadSize)
-	sent := make(chan error, 1)
-	go func() {
-		_, err := c.Write(want)
-		sent <- errors.Join(err, c.CloseWrite())
-	}()
-	got, err := io.ReadAll(c)
-	if err := errors.Join(err, <-sent); err != nil {
-		t.Fatal(err)
-	}
-	mustEqual(t, got, want)
+	mustEcho(t, c, want)
 	r.mustEnd(t, exitClean)
 	mustHaveDrained(t, r, "SIGTERM", 1, 0)
 }

@@ -232,6 +232,21 @@ func roundTrip(t *testing.T, c net.Conn, text string) {
 	}
 }
 
+// mustEcho sends want and then its end, and has all of it come back, and the end.
+func mustEcho(t *testing.T, c stream, want []byte) {
+	t.Helper()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.Write(want)
+		sent <- errors.Join(err, c.CloseWrite())
+	}()
+	got, err := io.ReadAll(c)
+	if err := errors.Join(err, <-sent); err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, got, want)
+}
+
 // mustEqual compares long texts.
 func mustEqual(t *testing.T, got, want []byte) {
 	t.Helper()

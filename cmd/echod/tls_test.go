@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -122,16 +121,7 @@ func TestTLSEcho(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			sent := make(chan error, 1)
-			go func() {
-				_, err := c.Write(want)
-				sent <- errors.Join(err, c.CloseWrite())
-			}()
-			got, err := io.ReadAll(c)
-			if err := errors.Join(err, <-sent); err != nil {
-				t.Fatal(err)
-			}
-			mustEqual(t, got, want)
+			mustEcho(t, c, want)
 		})
 	}
 }
