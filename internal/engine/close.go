@@ -161,9 +161,11 @@ func (c *Conn) closeLocked() {
 	if fd >= 0 {
 		s.r.Deregister(fd)
 		// A close that lingers would block the loop; one that's meant to reset must
-		// not wait at all.
-		reset := !c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()
-		s.kernel.SetLinger(fd, reset, 0)
+		// not wait at all. A dead socket does neither.
+		if !c.dead {
+			reset := !c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()
+			s.kernel.SetLinger(fd, reset, 0)
+		}
 	}
 	if x := c.ext; x != nil {
 		s.r.Disarm(&x.deadline.timer)

@@ -103,7 +103,7 @@ var ends = []struct {
 			k.fire(s, reactor.In|reactor.Out|reactor.RdHup|reactor.Hup|reactor.Err)
 		},
 		engine.ReasonReset, unix.ECONNRESET,
-		[]string{"deregister", "linger on 0", "close"},
+		[]string{"deregister", "close"}, // dead already
 		[]string{"reset: connection reset by peer", "closed reset"},
 	},
 	{
@@ -115,7 +115,7 @@ var ends = []struct {
 			k.fire(s, reactor.In|reactor.RdHup|reactor.Hup)
 		},
 		engine.ReasonReset, unix.ECONNRESET,
-		[]string{"shutdown", "deregister", "linger on 0", "close"},
+		[]string{"shutdown", "deregister", "close"},
 		[]string{"reset: connection reset by peer", "closed reset"},
 	},
 }

@@ -38,6 +38,7 @@ type Conn struct {
 	chunk   uint8 // the next Read takes 1<<chunk bytes
 	quiet   uint8 // looks of the drain since a byte moved
 	calling bool  // the consumer is being called; the loop's own, without the lock
+	dead    bool  // the peer's reset was told of: the kernel has ended the socket
 	read    readOp
 	partial *buffers.Buffer // what a ReadFull has so far
 	out     buffers.Chain   // to be sent

@@ -40,7 +40,7 @@
 //
 // # Reading order
 //
-// consumer.go, conn.go, state.go, reason.go, dispatch.go, open.go, read.go, recv.go,
+// consumer.go, conn.go, state.go, reason.go, next.go, dispatch.go, open.go, read.go, recv.go,
 // write.go, close.go, flow.go, deadline.go, oob.go, session.go, upgrade.go, accept.go,
 // connect.go; then what stands by itself: mux.go, shard.go, timer.go, muxtimer.go, slots.go,
 // rawconn.go, registry.go, share.go, gauges.go, logger.go, describe.go.

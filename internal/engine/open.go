@@ -83,6 +83,7 @@ func (c *Conn) socketErrorLocked() {
 // error before it tells of the hang-up, so a short read isn't the last.
 func (c *Conn) failLocked(op string, errno unix.Errno) {
 	c.flags.set(readable | hadHup)
+	c.dead = c.dead || errno == unix.ECONNRESET
 	c.endLocked(reasonOf(errno), op, errno)
 }
 

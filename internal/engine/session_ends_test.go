@@ -231,7 +231,7 @@ func TestLastWords(t *testing.T) {
 		"the peer resets": {func(k *kit, s *socket, _ *engine.Conn) {
 			s.broken = unix.ECONNRESET
 			k.fire(s, reactor.In|reactor.Err|reactor.Hup)
-		}, "on 0"},
+		}, ""},
 		"Abort": {func(k *kit, _ *socket, c *engine.Conn) {
 			c.Abort(nil)
 			k.settle()

@@ -120,7 +120,7 @@ var mutants = []mutant{
 	c.dropReadsLocked()`,
 	},
 	{
-		"end a connection before its output is sent", "internal/engine/dispatch.go",
+		"end a connection before its output is sent", "internal/engine/next.go",
 		`	if c.hasOutputLocked() {
 		return nothing
 	}
@@ -133,12 +133,12 @@ var mutants = []mutant{
 		`reset := c.reason != ReasonLinger && !c.hasLastWordsLocked()`,
 	},
 	{
-		"send our end before what was written", "internal/engine/dispatch.go",
+		"send our end before what was written", "internal/engine/next.go",
 		`if f.has(finWanted) && !f.has(finSent) && !c.hasOutputLocked() && !c.handshakingLocked() {`,
 		`if f.has(finWanted) && !f.has(finSent) && !c.handshakingLocked() {`,
 	},
 	{
-		"drop posts when the connection fails", "internal/engine/dispatch.go",
+		"drop posts when the connection fails", "internal/engine/next.go",
 		`	if c.hasPostsLocked() {
 		return nothing // they came in this dispatch, and run in the next
 	}

@@ -153,7 +153,7 @@ func (r *Reactor) Clock() time.Duration { return r.group.config.Clock.Now() }
 func (r *Reactor) run() {
 	r.goid.Store(goroutineID())
 	r.g.Store(sys.G())
-	err := r.poller.Wait(r.dispatch)
+	err := r.poller.Wait(r.dispatcher())
 	if !r.stopping {
 		// The poller itself failed: nothing can be served from here on.
 		r.failed.Store(true)
@@ -169,19 +169,23 @@ func (r *Reactor) run() {
 	r.caches = nil
 }
 
-func (r *Reactor) dispatch(fd int, ev Events) (stop bool) {
-	if fd == WakeFD {
-		r.runPosts()
-		return r.stopping
+// dispatcher returns what the poller calls for each event: a closure, because the value of
+// a method would be one call more.
+func (r *Reactor) dispatcher() func(fd int, ev Events) (stop bool) {
+	return func(fd int, ev Events) bool {
+		if fd == WakeFD {
+			r.runPosts()
+			return r.stopping
+		}
+		h := r.table.get(fd)
+		if h == nil {
+			return false // its descriptor was closed earlier in this batch
+		}
+		defer r.enter(h).leave()
+		h.OnEvent(ev)
+		r.current = nil
+		return false
 	}
-	h := r.table.get(fd)
-	if h == nil {
-		return false // its descriptor was closed earlier in this batch
-	}
-	defer r.enter(h).leave()
-	h.OnEvent(ev)
-	r.current = nil
-	return false
 }
 
 // errGoexit is the panic that nobody recovers.

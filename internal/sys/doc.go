@@ -12,7 +12,10 @@
 // description and therefore to everybody who holds a duplicate of the descriptor.
 // They move at most [MaxIO] bytes a call. On Linux they skip the Go scheduler's
 // bookkeeping (RawSyscall), because a call that can't block needs no second thread
-// to stand in; the length bound keeps that true.
+// to stand in; the length bound keeps that true. So do the other calls that each
+// connection needs: Accept, as listening sockets are non-blocking, SocketError,
+// SetLinger, and Close, which blocks only on a connected socket with SO_LINGER set:
+// whoever closes one sets that first.
 //
 // The race detector doesn't see memory that a raw call touches, so race builds
 // announce the ranges by hand (race.go).

@@ -38,6 +38,27 @@ func (*OS) Sendv(fd int, v [][]byte) (int, Errno) { return sendv(fd, v, ioFlags)
 // out-of-band data, so nobody asks.
 func (*OS) Readable(int) bool { return false }
 
+// SocketError implements Kernel.
+func (*OS) SocketError(fd int) Errno {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return errnoOf(err)
+	}
+	return Errno(n)
+}
+
+// SetLinger implements Kernel.
+func (*OS) SetLinger(fd int, on bool, seconds int) Errno {
+	l := unix.Linger{}
+	if on {
+		l.Onoff, l.Linger = 1, int32(seconds)
+	}
+	return errnoOf(unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l))
+}
+
+// Close implements Kernel.
+func (*OS) Close(fd int) Errno { return errnoOf(unix.Close(fd)) }
+
 func recv(fd int, p []byte, flags int) (int, Errno) {
 	if len(p) > MaxIO {
 		p = p[:MaxIO]

@@ -99,13 +99,42 @@ func (*OS) Sendv(fd int, v [][]byte) (int, Errno) {
 	}
 }
 
+// SocketError implements Kernel.
+func (*OS) SocketError(fd int) Errno {
+	var n int32
+	size := uint32(unsafe.Sizeof(n))
+	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_ERROR,
+		uintptr(unsafe.Pointer(&n)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return errno
+	}
+	return Errno(n)
+}
+
+// SetLinger implements Kernel.
+func (*OS) SetLinger(fd int, on bool, seconds int) Errno {
+	var l unix.Linger
+	if on {
+		l.Onoff, l.Linger = 1, int32(seconds)
+	}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER,
+		uintptr(unsafe.Pointer(&l)), unsafe.Sizeof(l), 0)
+	return errno
+}
+
+// Close implements Kernel.
+func (*OS) Close(fd int) Errno {
+	_, _, errno := syscall.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	return errno
+}
+
 // Accept implements Kernel. It parses the address itself, because the portable
 // call allocates one for each connection.
 func (*OS) Accept(fd int) (int, Addr, Errno) {
 	var sa unix.RawSockaddrAny
 	size := uint32(unsafe.Sizeof(sa))
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(fd),
+		n, _, errno := syscall.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd),
 			uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)),
 			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
