@@ -28,7 +28,7 @@ CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 WINDOWS     := ./loadtest/... ./cmd/loadtest
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
-.PHONY: help run test race lint lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross browser cover flake ci clean
+.PHONY: help run test race lint lint-bench lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross browser cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -46,6 +46,9 @@ race: ## run the tests under the race detector (PKG=./conn)
 
 lint: $(LINT) ## run the pinned linter: formatting, vet and the list in .golangci.yml (PKG=./conn)
 	$(LINT) run $(PKG)
+
+lint-bench: $(LINT) ## the same for the module in bench/
+	cd bench && ../$(LINT) run
 
 lint-fix: $(LINT) ## the same, and repair what can be repaired
 	$(LINT) run --fix $(PKG)

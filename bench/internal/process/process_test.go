@@ -61,7 +61,7 @@ func child(role, pipe string) {
 }
 
 // start runs the test binary in a role and returns once it is ready.
-func start(t *testing.T, ctx context.Context, role string) *process.Process {
+func start(ctx context.Context, t *testing.T, role string) *process.Process {
 	t.Helper()
 	pipe := t.TempDir() + "/ready"
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -101,7 +101,7 @@ func gone(t *testing.T, p *process.Process) {
 func TestStop(t *testing.T) {
 	for _, role := range []string{roleWait, roleIgnore} {
 		t.Run(role, func(t *testing.T) {
-			p := start(t, t.Context(), role)
+			p := start(t.Context(), t, role)
 			p.Stop()
 			gone(t, p)
 			p.Stop()
@@ -111,7 +111,7 @@ func TestStop(t *testing.T) {
 
 func TestContextEndsTheProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p := start(t, ctx, roleIgnore)
+	p := start(ctx, t, roleIgnore)
 	cancel()
 	gone(t, p)
 }
@@ -194,7 +194,7 @@ func TestCPUTimeIsTheProcessClock(t *testing.T) {
 	if to := self(); got < from-slack || got > to+slack {
 		t.Errorf("got %v, want %v to %v", got, from, to)
 	}
-	p := start(t, t.Context(), roleWait)
+	p := start(t.Context(), t, roleWait)
 	if used, err := process.CPUTime(p.PID()); err != nil || used <= 0 || used > 10*time.Second {
 		t.Errorf("child: %v, %v", used, err)
 	}

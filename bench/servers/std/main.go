@@ -16,12 +16,11 @@ func main() {
 	_ = flag.Int("loops", 1, "for the sake of the other servers: there are none here, only GOMAXPROCS")
 	spread := flag.Bool("fanout", false, "send each message to all connections, from another goroutine")
 	flag.Parse()
-	if err := run(*addr, *spread); err != nil {
-		fmt.Fprintln(os.Stderr, "std:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "std:", run(*addr, *spread))
+	os.Exit(1)
 }
 
+// run returns only when it fails.
 func run(addr string, spread bool) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

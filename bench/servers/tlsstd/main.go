@@ -15,12 +15,11 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "where to listen")
 	flag.Parse()
-	if err := run(*addr); err != nil {
-		fmt.Fprintln(os.Stderr, "tlsstd:", err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, "tlsstd:", run(*addr))
+	os.Exit(1)
 }
 
+// run returns only when it fails.
 func run(addr string) error {
 	der, key, err := certificate.New()
 	if err != nil {
