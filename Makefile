@@ -13,6 +13,7 @@ SEED      ?= 1
 D         ?= 10m
 COUNT     ?= 50
 PIECE     ?= 10
+BASE      ?= HEAD
 
 # What `make bench` measures; bench/README.md says how a shape is written.
 SHAPES    ?= 64x1,64x100,64x1000,64x10000,1Kx100,16Kx100,64Kx100,64x100/pipeline=16,64x10000/active=100,connect:64x100,fanout:64x1000,64x1000/loops=2,idle:64x10000
@@ -28,7 +29,7 @@ CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 WINDOWS     := ./loadtest/... ./cmd/loadtest
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
-.PHONY: help run test race lint lint-bench lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go peers cross browser cover flake ci clean
+.PHONY: help run test race lint lint-bench lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go bench-stat peers cross browser cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -82,6 +83,9 @@ bench-docs: ## put what make bench has measured into docs/benchmarks.md and docs
 
 bench-go: ## run the Go benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
 	go test -run '^$$' -bench '$(BENCH)' -benchmem $(ARGS) $(PKG)
+
+bench-stat: ## compare the Go benchmarks with a commit's, in turns, by benchstat (PKG=./conn BASE=HEAD~1 BENCH=Read COUNT=10)
+	PKG='$(PKG)' BENCH='$(BENCH)' BASE='$(BASE)' scripts/benchstat.sh
 
 peers: ## ask every server for the peers' defects, and put the table into docs/peers.md (ARGS='--help')
 	cd bench && go run ./cmd/peers -markdown ../docs/peers.md $(ARGS)
