@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strconv"
 	"syscall"
@@ -98,7 +97,7 @@ func interleave(ctx context.Context, e experiment, list []server, o options, pro
 // measureOne gives a server a process of its own for one repetition. With several loops
 // nothing is pinned, and it has as many processors.
 func measureOne(ctx context.Context, e experiment, s server, o options) (_ sample, err error) {
-	addr, err := freeAddr()
+	addr, err := process.FreeAddr()
 	if err != nil {
 		return sample{}, err
 	}
@@ -162,14 +161,4 @@ func awaitEcho(ctx context.Context, addr netip.AddrPort, p *process.Process) err
 		case <-retry.C:
 		}
 	}
-}
-
-// freeAddr asks the kernel for a port that is free now.
-func freeAddr() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	addr := l.Addr().(*net.TCPAddr).AddrPort()
-	return addr, l.Close()
 }

@@ -132,33 +132,12 @@ func build(ctx context.Context, dir, bin string) ([]server, error) {
 
 // with runs the server, pinned, with one processor.
 func (s server) with(ctx context.Context, f func(pid int, addr string) (float64, error)) (float64, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return 0, err
-	}
-	p, err := process.Start(ctx, s.args(addr), []string{"GOMAXPROCS=1"}, serverCPU)
+	p, addr, err := process.Serve(ctx, s.args, []string{"GOMAXPROCS=1"}, serverCPU)
 	if err != nil {
 		return 0, err
 	}
 	defer p.Stop()
-	for { // until it listens
-		c, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			_ = c.Close()
-			return f(p.PID(), addr)
-		}
-		select {
-		case <-p.Exited():
-			return 0, p.Failure()
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	return f(p.PID(), addr.String())
 }
 
 var client = &tls.Config{InsecureSkipVerify: true, DynamicRecordSizingDisabled: true}
