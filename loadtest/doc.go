@@ -46,9 +46,9 @@
 // # What it costs
 //
 // A connection holds a small buffer, and one to build its requests in only while it does.
-// A Run judges itself too: messages that leave late, busy processors and failures for want
-// of ports or descriptors mark the result ([result.Saturation]), as it then says nothing
-// about the server.
+// A Run judges itself too: being late, processors that are busy or that others have, and
+// failures for want of ports or descriptors mark the result ([result.Saturation]), as it then
+// says nothing about the server.
 //
 // # Non-goals
 //

@@ -67,8 +67,9 @@ type Load struct {
 	Timeout time.Duration
 	// Interval is the length of the result's intervals; 0 is 1 s.
 	Interval time.Duration
-	// MaxLag is by how much messages may leave late at the 99th percentile, of our own
-	// accord, before an open loop is called saturated; 0 is 10 ms.
+	// MaxLag is by how much this process may be late at the 99th percentile, of its own
+	// accord, before it's called saturated; 0 is 10 ms. In a closed loop it has to be more than
+	// half of the round trip's 99th percentile, too.
 	MaxLag time.Duration
 
 	// StartAt is when the run begins, on several hosts at once; in the past it begins at

@@ -78,6 +78,7 @@ type run struct {
 	result  *result.Result
 	taken   time.Duration // until when intervals have been taken
 	cpu     time.Duration // at that time
+	waited  time.Duration // for a processor, of all threads, while it was measured
 	stopped bool
 }
 
@@ -303,6 +304,7 @@ func (r *run) measure(ctx context.Context) {
 	}{{result.Warmup, r.load.WarmUp}, {result.Measure, r.load.Duration}} {
 		unlimited := p.phase == result.Measure && p.length == 0
 		end := start + p.length
+		waited := runqueueTime()
 		for at := start; (unlimited || at < end) && !over(); {
 			at += r.load.Interval
 			if !unlimited {
@@ -311,6 +313,7 @@ func (r *run) measure(ctx context.Context) {
 			until(at, nil)
 			r.take(p.phase)
 		}
+		r.waited = max(runqueueTime()-waited, 0) // of the last phase
 		start = end
 	}
 	r.halt()
@@ -354,7 +357,7 @@ func (r *run) conclude() *result.Result {
 		Processors:      runtime.GOMAXPROCS(0),
 		DescriptorLimit: descriptorLimit(),
 	}
-	client.Saturated = diagnose(r.load, r.result.Total(), client)
+	client.Saturated = diagnose(r.load, r.result.Total(), r.waited, client)
 	r.result.Clients = []result.Client{client}
 	return r.result
 }

@@ -14,8 +14,14 @@ const (
 	heartbeat = 10 * time.Millisecond
 	// busyCPU is the part of the client's processors beyond which there's nothing left.
 	busyCPU = 0.95
-	// busyTime is how long it takes to tell.
-	busyTime = time.Second
+	// leastShare is the part that a client must get of the processor time that it asks for.
+	// One that shares a machine with the server gets a half.
+	leastShare = 1.0 / 3
+	// leastAsked is how many processors a client must ask for. One that asks for little gets
+	// it late rather than never, which the heartbeat sees.
+	leastAsked = 0.5
+	// tellingTime is how long it takes to tell.
+	tellingTime = time.Second
 )
 
 func (r *run) heartbeat() {
@@ -29,19 +35,27 @@ func (r *run) heartbeat() {
 	}
 }
 
-// diagnose says what the client itself was short of.
-func diagnose(l Load, t result.Total, c result.Client) []result.Saturation {
+// diagnose says what the client itself was short of, if its threads have waited for so long
+// for a processor.
+func diagnose(l Load, t result.Total, waited time.Duration, c result.Client) []result.Saturation {
 	var all []result.Saturation
 	add := func(reason result.SaturationReason, format string, args ...any) {
 		all = append(all, result.Saturation{Reason: reason, Detail: fmt.Sprintf(format, args...)})
 	}
-	if late := t.Histograms[result.Lag].Percentile(99); l.Rate > 0 && late > l.MaxLag {
-		add(result.ScheduleLag, "1 %% of the messages left %v late or more, beyond the %v that are allowed: lower the rate, or use more processes (--procs) or hosts",
+	if late := t.Histograms[result.Lag].Percentile(99); late > l.MaxLag && lagTells(l, t, late) {
+		add(result.ScheduleLag, "the client was %v late or more for 1 %% of what it had to do, beyond the %v that are allowed: make less load, or use more processes (--procs) or hosts",
 			late.Round(time.Microsecond), l.MaxLag)
 	}
-	if used := t.ClientCPU.Seconds() / t.Time.Seconds() / float64(c.Processors); t.Time >= busyTime && used > busyCPU {
+	whole := t.Time * time.Duration(c.Processors)
+	if used := t.ClientCPU.Seconds() / whole.Seconds(); t.Time >= tellingTime && used > busyCPU {
 		add(result.CPU, "the client used %.0f %% of its %d processors: use more processes (--procs), more processors or hosts",
 			100*used, c.Processors)
+	}
+	// More threads may wait than there are processors for.
+	asked := min(t.ClientCPU+waited, whole)
+	if got := t.ClientCPU.Seconds() / asked.Seconds(); t.Time >= tellingTime && asked.Seconds() >= leastAsked*t.Time.Seconds() && got < leastShare {
+		add(result.Starved, "the client got %.0f %% of the processor time that it asked for, as other processes took theirs: end these, or use another host",
+			100*got)
 	}
 	if n := t.Errors[result.NoDescriptors]; n > 0 {
 		add(result.Descriptors, "%d connections failed for want of descriptors, of which there are %d: use several processes (--procs), or ulimit -n",
@@ -51,4 +65,12 @@ func diagnose(l Load, t result.Total, c result.Client) []result.Saturation {
 		add(result.Ports, "%d connections failed for want of a local port: use several addresses (--source 127.0.0.0/8)", n)
 	}
 	return all
+}
+
+// lagTells reports whether a lag that is beyond what's allowed spoils the figures. In an open
+// loop another load was made than the one that was asked for. A closed loop has no load to
+// keep, but what the client was late by is in the times that it measured: it matters if
+// it's much of them.
+func lagTells(l Load, t result.Total, late time.Duration) bool {
+	return l.Rate > 0 || t.Time >= tellingTime && late > t.Histograms[result.RoundTrip].Percentile(99)/2
 }

@@ -14,29 +14,41 @@ func TestDiagnose(t *testing.T) {
 	for range 100 {
 		late.Record(20 * time.Millisecond)
 	}
+	slow := result.NewHistogram()
+	slow.Record(time.Second)
 	lag := map[result.Metric]*result.Histogram{result.Lag: late}
-	open := Load{Rate: 1, MaxLag: 10 * time.Millisecond}
+	slowLag := map[result.Metric]*result.Histogram{result.Lag: late, result.RoundTrip: slow}
+	quickLag := map[result.Metric]*result.Histogram{result.Lag: late, result.RoundTrip: late}
+	open, closed := Load{Rate: 1, MaxLag: 10 * time.Millisecond}, Load{MaxLag: 10 * time.Millisecond}
 	busy := result.Counts{ClientCPU: 4 * time.Second}
 	tests := []struct {
-		name  string
-		load  Load
-		total result.Total
-		want  result.SaturationReason // "": none
+		name   string
+		load   Load
+		total  result.Total
+		waited time.Duration
+		want   result.SaturationReason // "": none
 	}{
-		{"nothing", open, result.Total{Time: 2 * time.Second}, ""},
-		{"no time at all", open, result.Total{}, ""},
-		{"late", open, result.Total{Time: 2 * time.Second, Histograms: lag}, result.ScheduleLag},
-		{"late, within what is allowed", Load{Rate: 1, MaxLag: time.Second}, result.Total{Histograms: lag}, ""},
-		{"late without a schedule", Load{MaxLag: time.Millisecond}, result.Total{Histograms: lag}, ""},
-		{"busy", Load{}, result.Total{Counts: busy, Time: 2 * time.Second}, result.CPU},
-		{"busy for half of the time", Load{}, result.Total{Counts: busy, Time: 4 * time.Second}, ""},
-		{"busy for too short to tell", Load{}, result.Total{Counts: busy, Time: time.Second / 2}, ""},
-		{"no descriptors", Load{}, result.Total{Errors: map[result.ErrorKind]uint64{result.NoDescriptors: 1}}, result.Descriptors},
-		{"no ports", Load{}, result.Total{Errors: map[result.ErrorKind]uint64{result.NoPorts: 1}}, result.Ports},
-		{"other errors", Load{}, result.Total{Errors: map[result.ErrorKind]uint64{result.PeerReset: 9}}, ""},
+		{"nothing", open, result.Total{Time: 2 * time.Second}, 0, ""},
+		{"no time at all", open, result.Total{}, 0, ""},
+		{"late", open, result.Total{Time: 2 * time.Second, Histograms: lag}, 0, result.ScheduleLag},
+		{"late, within what is allowed", Load{Rate: 1, MaxLag: time.Second}, result.Total{Time: 2 * time.Second, Histograms: lag}, 0, ""},
+		{"late, and so are all replies", closed, result.Total{Time: 2 * time.Second, Histograms: quickLag}, 0, result.ScheduleLag},
+		{"late, far below what the server takes", closed, result.Total{Time: 2 * time.Second, Histograms: slowLag}, 0, ""},
+		{"late for too short to tell", closed, result.Total{Time: time.Second / 2, Histograms: quickLag}, 0, ""},
+		{"busy", closed, result.Total{Counts: busy, Time: 2 * time.Second}, 0, result.CPU},
+		{"busy for half of the time", closed, result.Total{Counts: busy, Time: 4 * time.Second}, 0, ""},
+		{"busy for too short to tell", closed, result.Total{Counts: busy, Time: time.Second / 2}, 0, ""},
+		{"beside a server that's as busy", closed, result.Total{Counts: busy, Time: 4 * time.Second}, 5 * time.Second, ""},
+		{"beside many others", closed, result.Total{Counts: busy, Time: 10 * time.Second}, 9 * time.Second, result.Starved},
+		{"beside many others in an open loop", open, result.Total{Counts: busy, Time: 10 * time.Second}, 9 * time.Second, result.Starved},
+		{"more threads than processors", closed, result.Total{Counts: busy, Time: 4 * time.Second}, time.Minute, ""},
+		{"beside many others, with little to do", closed, result.Total{Counts: busy, Time: time.Hour}, 30 * time.Second, ""},
+		{"no descriptors", closed, result.Total{Errors: map[result.ErrorKind]uint64{result.NoDescriptors: 1}}, 0, result.Descriptors},
+		{"no ports", closed, result.Total{Errors: map[result.ErrorKind]uint64{result.NoPorts: 1}}, 0, result.Ports},
+		{"other errors", closed, result.Total{Errors: map[result.ErrorKind]uint64{result.PeerReset: 9}}, 0, ""},
 	}
 	for _, tt := range tests {
-		got := diagnose(tt.load, tt.total, result.Client{Processors: 2})
+		got := diagnose(tt.load, tt.total, tt.waited, result.Client{Processors: 2})
 		switch {
 		case tt.want == "" && len(got) > 0,
 			tt.want != "" && (len(got) != 1 || got[0].Reason != tt.want || got[0].Detail == ""):

@@ -69,7 +69,7 @@ type runCommand struct {
 	Part    string `hidden:"" help:"Be the nth of so many processes: 1/4."`
 
 	SLO      []string      `group:"verdict" name:"slo" sep:"none" help:"Objectives: 'roundtrip p99<5ms, errors<0.01%'. Times are of connect, handshake, resumed, firstbyte, roundtrip, roundtrip-uncorrected; then there's rate." placeholder:"LIST"`
-	MaxLag   time.Duration `group:"verdict" default:"10ms" help:"How late 1 % of an open loop's messages may leave before the client is called saturated."`
+	MaxLag   time.Duration `group:"verdict" default:"10ms" help:"How late the client may be at p99 before it's called saturated; in a closed loop, if that's also more than half of the round trip's p99."`
 	Interval time.Duration `group:"verdict" default:"1s" help:"Length of the pieces that are measured and shown."`
 	JSON     string        `group:"verdict" name:"json" help:"Write all that was measured; - is standard output." placeholder:"FILE"`
 	CSV      string        `group:"verdict" name:"csv" help:"Write a row for each interval." placeholder:"FILE"`

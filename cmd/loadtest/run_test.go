@@ -71,7 +71,7 @@ func TestExitCodes(t *testing.T) {
 		{"bad metrics address", []string{honest, "--metrics", "127.0.0.1:x"}, exitUsage, []string{"--metrics: "}},
 
 		{"missed", []string{honest, "-n", "100", "--slo", "roundtrip p50<1ns,errors<1%"}, exitMissed, []string{"MISSED   roundtrip p50<1ns", "kept     errors<1%", "loadtest: missed: roundtrip"}},
-		{"saturated", []string{honest, "-n", "100", "-r", "500", "--max-lag", "1ns", "--slo", "roundtrip p50<1ns"}, exitSaturated, []string{"INVALID", "lower the rate", "says nothing about the server"}},
+		{"saturated", []string{honest, "-n", "100", "-r", "500", "--max-lag", "1ns", "--slo", "roundtrip p50<1ns"}, exitSaturated, []string{"INVALID", "make less load", "says nothing about the server"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -82,8 +82,9 @@ type SaturationReason string
 
 // The reasons.
 const (
-	ScheduleLag SaturationReason = "schedule_lag" // messages left later than planned
+	ScheduleLag SaturationReason = "schedule_lag" // the client did late what it had to do
 	CPU         SaturationReason = "cpu"          // all processors of the client were busy
+	Starved     SaturationReason = "starved"      // other processes had the client's processors
 	Descriptors SaturationReason = "descriptors"
 	Ports       SaturationReason = "ports"
 )
