@@ -15,7 +15,7 @@
 //
 // # Ownership
 //
-// The result is the command's; files are written when it's complete.
+// The result is the command's; files are replaced when it's complete.
 //
 // # Non-goals
 //

@@ -4,25 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/sluice-net/sluice/loadtest/report"
 	"github.com/sluice-net/sluice/loadtest/result"
 )
 
-// files are what a result is written to. They're made before the run: after an hour's load
-// it's too late to learn that a folder is missing.
+// files are what a result is written to. That they can be is seen before the run: after an
+// hour's load it's too late to learn that a folder is missing. They're replaced when it's
+// complete, so nothing becomes of one for whose run there's no result.
 type files []*file
 
 type file struct {
 	name   string
+	path   string // the same without links: what is replaced; "": standard output
 	out    io.Writer
-	opened *os.File // nil: standard output
+	device *os.File // what out is, of a device or a pipe
 	format func(io.Writer, *result.Result) error
 }
 
-func (c *runCommand) createFiles(p process) (files, error) {
+func (c *runCommand) openFiles(p process) (files, error) {
 	var all files
 	for _, f := range []*file{
 		{name: c.JSON, format: result.Write},
@@ -33,7 +37,7 @@ func (c *runCommand) createFiles(p process) (files, error) {
 		if f.name == "" {
 			continue
 		}
-		if err := f.create(p); err != nil {
+		if err := f.open(p); err != nil {
 			all.close()
 			return nil, &exit{exitUsage, err}
 		}
@@ -42,13 +46,45 @@ func (c *runCommand) createFiles(p process) (files, error) {
 	return all, nil
 }
 
-func (f *file) create(p process) error {
-	if f.name == "-" {
+// open sees that the file can be written, and leaves it as it is. Standard output, a device
+// or a pipe can't be replaced, and is kept open.
+func (f *file) open(p process) error {
+	if f.name == "-" || f.name == "/dev/stdout" {
 		f.out = p.stdout
 		return nil
 	}
-	made, err := os.Create(f.name)
-	f.out, f.opened = made, made
+	f.path = f.name
+	if info, err := os.Stat(f.name); err == nil {
+		opened, err := os.OpenFile(f.name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			f.out, f.device = opened, opened
+			return nil
+		}
+		opened.Close()
+		if f.path, err = filepath.EvalSymlinks(f.name); err != nil {
+			return err
+		}
+	}
+	made, err := os.Create(f.temporary())
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.name, pathless(err))
+	}
+	made.Close()
+	return os.Remove(made.Name())
+}
+
+// temporary is where the file is written before it's in its place, on the same disk.
+func (f *file) temporary() string { return fmt.Sprintf("%s.%d.tmp", f.path, os.Getpid()) }
+
+// pathless is an error without the path, which is a temporary file's.
+func pathless(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
 	return err
 }
 
@@ -67,24 +103,46 @@ func (all files) write(r *result.Result) error {
 }
 
 func (f *file) write(r *result.Result) error {
+	if f.out == nil {
+		return f.replace(r)
+	}
 	err := f.format(f.out, r)
-	if f.opened != nil {
-		err = errors.Join(err, f.opened.Close())
-		f.opened = nil
+	if f.device != nil {
+		err = errors.Join(err, f.device.Close())
+		f.device = nil
+	}
+	return err
+}
+
+// replace puts the result in the file's place once all of it is there.
+func (f *file) replace(r *result.Result) error {
+	made, err := os.Create(f.temporary())
+	if err != nil {
+		return pathless(err)
+	}
+	err = f.format(made, r)
+	if old, statErr := os.Stat(f.path); err == nil && statErr == nil {
+		err = made.Chmod(old.Mode())
+	}
+	if err = errors.Join(err, made.Close()); err == nil {
+		err = os.Rename(made.Name(), f.path)
+	}
+	if err != nil {
+		_ = os.Remove(made.Name())
 	}
 	return err
 }
 
 // onStandardOutput reports whether one of them is, so that nothing else may be there.
 func (all files) onStandardOutput() bool {
-	return slices.ContainsFunc(all, func(f *file) bool { return f.name == "-" })
+	return slices.ContainsFunc(all, func(f *file) bool { return f.path == "" })
 }
 
 // close closes what wasn't written.
 func (all files) close() {
 	for _, f := range all {
-		if f.opened != nil {
-			f.opened.Close()
+		if f.device != nil {
+			f.device.Close()
 		}
 	}
 }

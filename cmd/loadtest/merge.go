@@ -43,7 +43,7 @@ func (c *mergeCommand) Run(p process) error {
 		r.Objectives = append(r.Objectives, o.Judge(total))
 	}
 	// Only now: one of the parts may be what is written to.
-	out, err := settings.createFiles(p)
+	out, err := settings.openFiles(p)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ func (c *reportCommand) Run(p process) error {
 		return err
 	}
 	settings := runCommand{HTML: c.Output}
-	out, err := settings.createFiles(p)
+	out, err := settings.openFiles(p)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (c *runCommand) Run(ctx context.Context, p process) error {
 	if c.Part != "" {
 		return runPart(ctx, p, l)
 	}
-	out, err := c.createFiles(p)
+	out, err := c.openFiles(p)
 	if err != nil {
 		return err
 	}
