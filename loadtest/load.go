@@ -45,8 +45,8 @@ type Load struct {
 	WarmUp time.Duration
 	// Duration is how long it counts; 0 is 10 s, unless Messages is there.
 	Duration time.Duration
-	// Messages ends the run when so many have been sent, the warm-up's included; 0 is no
-	// limit.
+	// Messages ends the run when so many have been sent after the warm-up; 0 is no limit.
+	// The replies to those that are under way when it ends count, too.
 	Messages uint64
 
 	// Codec is the protocol; nil is [Echo] with binary payloads.

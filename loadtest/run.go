@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -97,7 +98,11 @@ func newRun(l Load) *run {
 	for _, t := range l.Targets {
 		r.result.Targets = append(r.result.Targets, t.String())
 	}
-	r.allowance.Store(int64(l.Messages))
+	if l.WarmUp == 0 {
+		r.allow()
+	} else {
+		r.allowance.Store(math.MaxInt64)
+	}
 	r.absent.Store(int64(l.Connections))
 	r.arrived, r.gate = make(chan struct{}), make(chan struct{})
 	r.soft, r.stop = context.WithCancel(context.Background())
@@ -128,6 +133,9 @@ func (r *run) halt() {
 		r.stop()
 	}
 }
+
+// allow has the messages counted from now on, if their number is limited.
+func (r *run) allow() { r.allowance.Store(int64(min(r.load.Messages, math.MaxInt64))) }
 
 // maySend takes one message from the allowance, if there's a limit, and reports whether it
 // may be sent.
@@ -262,16 +270,9 @@ func (r *run) resumes(number uint64) bool {
 
 // measure takes the intervals until the run should end.
 func (r *run) measure(ctx context.Context) {
-	over := func() bool {
-		switch {
-		case ctx.Err() != nil:
-			r.stopped = true
-			return true
-		case r.stopping.Load():
-			return true
-		default:
-			return false
-		}
+	interrupted := func() bool {
+		r.stopped = r.stopped || ctx.Err() != nil
+		return r.stopped
 	}
 	until := func(at time.Duration, early <-chan struct{}) {
 		t := time.NewTimer(at - r.now())
@@ -284,12 +285,12 @@ func (r *run) measure(ctx context.Context) {
 		}
 	}
 	if r.load.ConnectRate == 0 {
-		for waiting := true; waiting && !over(); {
+		for waiting := true; waiting && !interrupted(); {
 			until(r.taken+r.load.Interval, r.arrived)
 			waiting = r.absent.Load() > 0
 			r.take(result.Connecting)
 		}
-		if !r.load.StartAt.IsZero() && !over() {
+		if !r.load.StartAt.IsZero() && !interrupted() {
 			// Beside others, whose intervals should be the same pieces of time.
 			until(r.now().Truncate(r.load.Interval)+r.load.Interval, nil)
 			r.take(result.Connecting)
@@ -304,14 +305,20 @@ func (r *run) measure(ctx context.Context) {
 	}{{result.Warmup, r.load.WarmUp}, {result.Measure, r.load.Duration}} {
 		unlimited := p.phase == result.Measure && p.length == 0
 		end := start + p.length
+		if p.phase == result.Measure && r.load.WarmUp > 0 {
+			r.allow()
+		}
 		waited := runqueueTime()
-		for at := start; (unlimited || at < end) && !over(); {
+		for at := start; (unlimited || at < end) && !interrupted(); {
 			at += r.load.Interval
 			if !unlimited {
 				at = min(at, end)
 			}
 			until(at, nil)
 			r.take(p.phase)
+			if r.stopping.Load() {
+				break // only here: what was sent before this began has to be measured
+			}
 		}
 		r.waited = max(runqueueTime()-waited, 0) // of the last phase
 		start = end

@@ -40,7 +40,6 @@ func TestHonestServer(t *testing.T) {
 		"lines":               {Codec: loadtest.Line{Payload: loadtest.Text}, Sizes: sizes("1-600"), InFlight: 3},
 		"length-prefixed":     {Codec: loadtest.LengthPrefixed{}, InFlight: 2},
 		"little-endian":       {Codec: loadtest.LengthPrefixed{Bytes: 2, LittleEndian: true}},
-		"with a warm-up":      {WarmUp: time.Nanosecond, Duration: patience},
 		"with short interval": {Interval: time.Millisecond},
 	}
 	for name, l := range tests {
@@ -51,13 +50,48 @@ func TestHonestServer(t *testing.T) {
 				l.Messages = 500
 			}
 			r, _ := run(t, l)
-			for i := range r.Intervals {
-				if r.Intervals[i].Phase == result.Warmup {
-					r.Intervals[i].Phase = result.Measure
-				}
-			}
 			mustBeRight(t, r, l.Messages)
 		})
+	}
+}
+
+// The number of messages is that of those that are measured, and a warm-up that would take
+// more of them takes none.
+func TestMessagesAfterWarmUp(t *testing.T) {
+	t.Parallel()
+	const messages, connections = 100, 10
+	r, total := run(t, loadtest.Load{
+		Targets: []loadtest.Target{serve(t, listen(t), echo)}, Connections: connections,
+		WarmUp: 100 * time.Millisecond, Messages: messages, Interval: 10 * time.Millisecond,
+	})
+	var warm uint64
+	phases := map[result.Phase]int{}
+	for _, i := range r.Intervals {
+		phases[i.Phase]++
+		if i.Phase == result.Warmup {
+			warm += i.Sent
+		}
+	}
+	if warm < messages || phases[result.Measure] == 0 {
+		t.Errorf("%d messages in the warm-up, %v", warm, phases)
+	}
+	// And those that are sent or under way while the warm-up ends.
+	if total.Sent < messages || total.Received < total.Sent || total.Received > total.Sent+connections || total.Failed() > 0 {
+		t.Errorf("%+v, want %d messages\n%v", total.Counts, messages, total.Errors)
+	}
+}
+
+// However few messages there are, they're measured: all may have been sent before anybody
+// looks.
+func TestFewMessagesAreMeasured(t *testing.T) {
+	t.Parallel()
+	target := serve(t, listen(t), echo)
+	for range 50 {
+		r, total := run(t, loadtest.Load{Targets: []loadtest.Target{target}, Connections: 1, Messages: 1})
+		mustBeRight(t, r, 1)
+		if total.Time == 0 {
+			t.Fatalf("no time was measured: %+v", r.Intervals)
+		}
 	}
 }
 

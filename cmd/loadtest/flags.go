@@ -45,7 +45,7 @@ type runCommand struct {
 	Churn       uint64        `group:"load" help:"Replace a connection after so many messages." placeholder:"N"`
 	WarmUp      time.Duration `group:"load" help:"Make load for so long before it counts." placeholder:"TIME"`
 	Duration    time.Duration `group:"load" short:"d" help:"Measure for so long; 10s, if there's no --messages." placeholder:"TIME"`
-	Messages    uint64        `group:"load" short:"n" help:"End after so many messages." placeholder:"N"`
+	Messages    uint64        `group:"load" short:"n" help:"End after so many messages, not counting those of the warm-up." placeholder:"N"`
 	Timeout     time.Duration `group:"load" default:"5s" help:"Wait so long for a connection or a reply."`
 	Hostile     string        `group:"load" help:"Clients that misbehave beside those that are measured: slowloris=50,neverread=20,halfclose=10,reset=10,stallhandshake=20." placeholder:"KIND=N,…"`
 	Size        string        `group:"protocol" short:"s" default:"64" help:"Bytes of a message: 64, a range 64-1024, or several with weights 64:9,16384:1."`
@@ -63,7 +63,7 @@ type runCommand struct {
 	TLSResume   float64  `group:"tls" name:"tls-resume" help:"The part of the connections that resume an earlier session, 0 to 1." placeholder:"PART"`
 
 	Source  string `group:"hosts" help:"Local addresses to connect from, in turn: 127.0.0.0/8, or several with commas. Each has about 28,000 ports." placeholder:"ADDR,…"`
-	Procs   int    `group:"hosts" default:"1" help:"Processes to share the load out to. Each has its own descriptors."`
+	Procs   int    `group:"hosts" default:"1" help:"Processes to share the load out to, at most one for each connection and message. Each has its own descriptors."`
 	StartAt string `group:"hosts" help:"Begin at this time, on several hosts at once: 15:04:05, or 2006-01-02T15:04:05Z." placeholder:"TIME"`
 	Seed    uint32 `group:"hosts" help:"Number of the run, in every message; random by default." placeholder:"N"`
 	Part    string `hidden:"" help:"Be the nth of so many processes: 1/4."`

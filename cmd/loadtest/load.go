@@ -55,7 +55,7 @@ func (c *runCommand) load() (loadtest.Load, error) {
 		return l, fmt.Errorf("--connections %d: want at least 1", c.Connections)
 	}
 	if c.Procs < 1 || c.Procs > c.Connections {
-		return l, fmt.Errorf("--procs %d: want at least 1, and no more than connections", c.Procs)
+		return l, fmt.Errorf("--procs %d: want at least 1, and no more than the %d of --connections", c.Procs, c.Connections)
 	}
 	return l, c.takePart(&l)
 }

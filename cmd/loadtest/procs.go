@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -39,12 +38,9 @@ func (c *runCommand) takePart(l *loadtest.Load) error {
 	}
 	whole := l.Connections
 	l.Connections = share(l.Connections, nth, of)
-	part := float64(l.Connections) / float64(whole)
-	l.Rate *= part
-	l.ConnectRate *= part
-	if l.Messages > 0 {
-		l.Messages = uint64(max(share(int(min(l.Messages, math.MaxInt)), nth, of), 1))
-	}
+	part := func(rate float64) float64 { return rate * float64(l.Connections) / float64(whole) }
+	l.Rate, l.ConnectRate = part(l.Rate), part(l.ConnectRate)
+	l.Messages = share(l.Messages, nth, of)
 	for kind, n := range l.Hostile {
 		l.Hostile[kind] = share(n, nth, of)
 	}
@@ -57,7 +53,21 @@ func (c *runCommand) takePart(l *loadtest.Load) error {
 }
 
 // share is the nth of so many parts of n, which are as equal as can be.
-func share(n, nth, of int) int { return n*nth/of - n*(nth-1)/of }
+func share[N int | uint64](n N, nth, of int) N {
+	each, left := n/N(of), n%N(of)
+	if N(nth) <= left {
+		each++
+	}
+	return each
+}
+
+// processes is how many make the load: none without a message to send.
+func (c *runCommand) processes() int {
+	if c.Messages > 0 && c.Messages < uint64(c.Procs) {
+		return int(c.Messages)
+	}
+	return c.Procs
+}
 
 // runPart is a process of --procs. It stops when its standard input ends: the first
 // process stops it so, and its death does too.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -56,6 +57,15 @@ func TestProcs(t *testing.T) {
 	if total := r.Total(); len(r.Clients) != 3 || r.Load.Connections != 10 || total.Received != 1000 || total.Connected != 10 {
 		t.Errorf("%d clients, %+v, %+v", len(r.Clients), r.Load, total.Counts)
 	}
+}
+
+// Few messages aren't more when there are many processes.
+func TestProcsOfFewMessages(t *testing.T) {
+	t.Parallel()
+	url := serve(t, echo)
+	spawn(t, "", "run", url, "--procs", "2", "-n", "1").must(t, exitClean, "1 replies")
+	spawn(t, "", "run", url, "--procs", "3", "-n", "2").must(t, exitClean, "2 replies", "2 processes")
+	spawn(t, "", "run", url, "--procs", "2", "-n", "3").must(t, exitClean, "3 replies", "2 processes")
 }
 
 // An interrupt stops all of them, and what they have measured is reported.
@@ -113,6 +123,15 @@ func TestParts(t *testing.T) {
 	}
 	if connections != 10 || messages != 100 || hostile != 4 || rate < 99.9 || rate > 100.1 {
 		t.Errorf("%d connections, %d messages, %d hostile, %v/s", connections, messages, hostile, rate)
+	}
+	for _, n := range []uint64{0, 1, 7, math.MaxUint64} {
+		var sum uint64
+		for nth := range 3 {
+			sum += share(n, nth+1, 3)
+		}
+		if sum != n {
+			t.Errorf("the parts of %d are %d", n, sum)
+		}
 	}
 	for _, part := range []string{"x", "0/1", "2/1"} {
 		if err := (&runCommand{Part: part}).takePart(&loadtest.Load{Connections: 1}); err == nil {

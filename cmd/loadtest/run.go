@@ -60,8 +60,8 @@ func (c *runCommand) Run(ctx context.Context, p process) error {
 func (c *runCommand) measure(ctx context.Context, p process, l loadtest.Load) (*result.Result, error) {
 	var r *result.Result
 	var err error
-	if c.Procs > 1 {
-		r, err = runParts(ctx, p, c.Procs, l)
+	if procs := c.processes(); procs > 1 {
+		r, err = runParts(ctx, p, procs, l)
 	} else {
 		r, err = loadtest.Run(ctx, l)
 	}
