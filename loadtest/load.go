@@ -104,6 +104,12 @@ const (
 	leastPlanned = 1.0 / (365 * 24 * 60 * 60)
 )
 
+// Check says what is wrong with the load itself, as [Run] would before it does anything.
+func (l Load) Check() error {
+	_, err := l.check()
+	return err
+}
+
 // check returns the load with its defaults, or what is wrong with it.
 func (l Load) check() (Load, error) {
 	if len(l.Targets) == 0 {

@@ -15,6 +15,10 @@ func (c *runCommand) Run(ctx context.Context, p process) error {
 	if err != nil {
 		return &exit{exitUsage, err}
 	}
+	// Of the whole: a part would name numbers that nobody has given.
+	if err := l.Check(); err != nil {
+		return &exit{exitUsage, err}
+	}
 	objectives, err := c.objectives()
 	if err != nil {
 		return &exit{exitUsage, err}

@@ -67,6 +67,8 @@ func TestExitCodes(t *testing.T) {
 		{"no such authority", []string{honest, "--tls-ca", "/nonexistent"}, exitUsage, []string{"--tls: ", "/nonexistent"}},
 		{"no such folder", []string{honest, "--json", "/nonexistent/a.json"}, exitUsage, []string{"/nonexistent/a.json"}},
 		{"too many processes", []string{honest, "--procs", "11"}, exitUsage, []string{"--procs 11"}},
+		{"too fast", []string{honest, "-r", "1e11", "--procs", "2"}, exitUsage, []string{"Rate is 1e+11", "with 10 connections"}},
+		{"thinking in an open loop", []string{honest, "-r", "1", "--think", "1s"}, exitUsage, []string{"closed loops"}},
 		{"no connections", []string{honest, "-c", "0"}, exitUsage, []string{"--connections 0"}},
 		{"bad metrics address", []string{honest, "--metrics", "127.0.0.1:x"}, exitUsage, []string{"--metrics: "}},
 
