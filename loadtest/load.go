@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -75,6 +76,11 @@ type Load struct {
 	// StartAt is when the run begins, on several hosts at once; in the past it begins at
 	// once. Once all are connected it waits for the next whole Interval.
 	StartAt time.Time
+	// Gate, if there is one, is called once all are connected, or, with a ConnectRate, before any
+	// is. It returns when messages may be sent, and intervals begin: processes that make
+	// a load together agree on a time by it, whatever StartAt is. It has to return when ctx
+	// ends.
+	Gate func(ctx context.Context) time.Time
 	// Seed numbers the run, and is in each connection's number; 0 is random. Runs beside
 	// each other need different ones for cross-talk between them to be seen.
 	Seed uint32

@@ -42,6 +42,9 @@ func Run(ctx context.Context, load Load) (*result.Result, error) {
 	if !new(sleeper).sleep(ctx, time.Until(l.StartAt)) {
 		return nil, ctx.Err()
 	}
+	if l.ConnectRate > 0 && !r.pass(ctx) {
+		return nil, ctx.Err()
+	}
 	r.begin()
 	r.measure(ctx)
 	r.drain()
@@ -124,6 +127,11 @@ func (r *run) begin() {
 		p := &slot{run: r, nth: n}
 		r.slots.Go(p.live)
 	}
+}
+
+// pass waits at the load's gate, if there is one. It reports whether it was opened.
+func (r *run) pass(ctx context.Context) bool {
+	return r.load.Gate == nil || new(sleeper).sleep(ctx, time.Until(r.load.Gate(ctx)))
 }
 
 // halt has nothing more sent.
@@ -271,7 +279,10 @@ func (r *run) resumes(number uint64) bool {
 // measure takes the intervals until the run should end.
 func (r *run) measure(ctx context.Context) {
 	interrupted := func() bool {
-		r.stopped = r.stopped || ctx.Err() != nil
+		if ctx.Err() != nil {
+			r.stopped = true
+			r.halt()
+		}
 		return r.stopped
 	}
 	until := func(at time.Duration, early <-chan struct{}) {
@@ -290,8 +301,14 @@ func (r *run) measure(ctx context.Context) {
 			waiting = r.absent.Load() > 0
 			r.take(result.Connecting)
 		}
-		if !r.load.StartAt.IsZero() && !interrupted() {
-			// Beside others, whose intervals should be the same pieces of time.
+		// Beside others, whose intervals should be the same pieces of time.
+		switch {
+		case interrupted():
+		case r.load.Gate != nil:
+			r.pass(ctx)
+			r.take(result.Connecting)
+			interrupted() // or else messages would be sent
+		case !r.load.StartAt.IsZero():
 			until(r.now().Truncate(r.load.Interval)+r.load.Interval, nil)
 			r.take(result.Connecting)
 		}

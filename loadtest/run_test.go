@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,6 +170,59 @@ func TestAllConnectBeforeTheLoad(t *testing.T) {
 	}
 	if total.Histograms[result.Connect].Count() != 200 || total.Time > r.Ended.Sub(r.Started) {
 		t.Errorf("%d connections in the total, %v of %v", total.Histograms[result.Connect].Count(), total.Time, r.Ended.Sub(r.Started))
+	}
+}
+
+// The load waits for the gate, at which all are connected, unless they connect at a rate.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	for rate, want := range map[float64]uint64{0: 10, 1000: 0} {
+		var mu sync.Mutex
+		var accepted, early uint64
+		open := false
+		target := serve(t, listen(t), func(c net.Conn) {
+			mu.Lock()
+			accepted++
+			mu.Unlock()
+			b := make([]byte, faultSize)
+			n, _ := c.Read(b)
+			mu.Lock()
+			if n > 0 && !open {
+				early++
+			}
+			mu.Unlock()
+			_ = write(c, b[:n])
+			echo(c)
+		})
+		var there uint64
+		r, _ := run(t, loadtest.Load{
+			Targets: []loadtest.Target{target}, Connections: 10, ConnectRate: rate, Messages: 100,
+			Gate: func(context.Context) time.Time {
+				mu.Lock()
+				defer mu.Unlock()
+				there, open = accepted, true
+				return time.Now().Add(100 * time.Millisecond)
+			},
+		})
+		mustBeRight(t, r, 100)
+		if early > 0 || there > want+1 || there < want {
+			t.Errorf("%d messages before the gate opened, and %d connections", early, there)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, rate := range []float64{0, 1000} {
+		r, err := loadtest.Run(ctx, loadtest.Load{
+			Targets: []loadtest.Target{serve(t, listen(t), echo)}, ConnectRate: rate,
+			Gate: func(ctx context.Context) time.Time {
+				cancel()
+				<-ctx.Done()
+				return time.Time{}
+			},
+		})
+		if rate == 0 && (err != nil || !r.Stopped || r.Total().Sent > 0) || rate > 0 && !errors.Is(err, context.Canceled) {
+			t.Errorf("%+v, %v", r, err)
+		}
 	}
 }
 

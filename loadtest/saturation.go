@@ -25,6 +25,10 @@ const (
 )
 
 func (r *run) heartbeat() {
+	select {
+	case <-r.gate: // what is late before is in no figure
+	case <-r.soft.Done():
+	}
 	var pace sleeper
 	for {
 		due := r.now() + heartbeat

@@ -11,7 +11,7 @@
 // main's goroutine parses, runs and reports. The load is package loadtest's, which calls the
 // view as intervals end. With --procs the load is in processes of its own (procs.go): they're
 // this program with the same flags and --part, they write what they measure to standard output
-// as JSON, and stop when their standard input ends.
+// as JSON, read when to begin from standard input, and stop when that ends.
 //
 // # Ownership
 //
@@ -22,5 +22,5 @@
 // Nothing of the framework is in this process, and no server: what is measured is elsewhere.
 //
 // Reading order: main.go, flags.go, load.go, run.go, live.go, summary.go, format.go, files.go,
-// procs.go, merge.go, report.go, compare.go, metrics.go.
+// procs.go, joint.go, merge.go, report.go, compare.go, metrics.go.
 package main

@@ -54,6 +54,9 @@ func (c *runCommand) load() (loadtest.Load, error) {
 	if c.Connections < 1 {
 		return l, fmt.Errorf("--connections %d: want at least 1", c.Connections)
 	}
+	if c.Interval == 0 {
+		return l, errors.New("--interval 0s: want at least 1ms")
+	}
 	if c.Procs < 1 || c.Procs > c.Connections {
 		return l, fmt.Errorf("--procs %d: want at least 1, and no more than the %d of --connections", c.Procs, c.Connections)
 	}

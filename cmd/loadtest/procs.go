@@ -19,10 +19,12 @@ import (
 	"github.com/sluice-net/sluice/loadtest/result"
 )
 
-// word is what a process of --procs writes: intervals as they end, and then a result or
-// why there is none.
+// word is what a process of --procs writes: that it's ready, intervals as they end, and then
+// a result or why there is none. What it reads is one time, at which it begins.
 type word struct {
+	Ready    bool             `json:"ready,omitempty"`
 	Interval *result.Interval `json:"interval,omitempty"`
+	Began    time.Time        `json:"began"` // when the interval did
 	Result   *result.Result   `json:"result,omitempty"`
 	Error    string           `json:"error,omitempty"`
 }
@@ -75,12 +77,27 @@ func runPart(ctx context.Context, p process, l loadtest.Load) error {
 	signal.Ignore(os.Interrupt) // which a terminal sends to all, while the first one decides
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	opening := make(chan time.Time, 1)
 	go func() {
-		_, _ = io.Copy(io.Discard, p.stdin)
-		cancel()
+		defer cancel()
+		in := json.NewDecoder(p.stdin)
+		var at time.Time
+		if in.Decode(&at) == nil {
+			opening <- at
+			_, _ = io.Copy(io.Discard, p.stdin)
+		}
 	}()
 	out := json.NewEncoder(p.stdout)
-	l.OnInterval = func(i result.Interval) { _ = out.Encode(word{Interval: &i}) }
+	l.Gate = func(ctx context.Context) time.Time {
+		_ = out.Encode(word{Ready: true})
+		select {
+		case at := <-opening:
+			return at
+		case <-ctx.Done():
+			return time.Time{}
+		}
+	}
+	l.OnInterval = func(i result.Interval) { _ = out.Encode(word{Interval: &i, Began: time.Now().Add(-i.Length)}) }
 	r, err := loadtest.Run(ctx, l)
 	if err != nil {
 		return out.Encode(word{Error: err.Error()})
@@ -88,24 +105,17 @@ func runPart(ctx context.Context, p process, l loadtest.Load) error {
 	return out.Encode(word{Result: r})
 }
 
-// settling is how long processes get to begin at the same time.
-const settling = time.Second
-
 // runParts shares a load out to processes and merges what they have measured.
 func runParts(ctx context.Context, p process, procs int, l loadtest.Load) (*result.Result, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	start := l.StartAt
-	if earliest := time.Now().Add(settling); start.Before(earliest) {
-		start = earliest
-	}
 	seed := l.Seed
 	if seed == 0 {
 		seed = rand.Uint32()
 	}
-	joint := &joint{procs: procs, show: l.OnInterval}
+	joint := newJoint(procs, l)
 	results := make([]*result.Result, procs)
 	var all sync.WaitGroup
 	// They have the same load, so what one lacks all do; and what's left when one dies isn't
@@ -116,9 +126,12 @@ func runParts(ctx context.Context, p process, procs int, l loadtest.Load) (*resu
 	var first error
 	for n := range procs {
 		args := append([]string{}, p.args...)
-		args = append(args, fmt.Sprintf("--part=%d/%d", n+1, procs), "--start-at="+start.Format(time.RFC3339Nano), fmt.Sprintf("--seed=%d", seed))
+		args = append(args, fmt.Sprintf("--part=%d/%d", n+1, procs), fmt.Sprintf("--seed=%d", seed))
+		if !l.StartAt.IsZero() { // a time of day may be over by now
+			args = append(args, "--start-at="+l.StartAt.Format(time.RFC3339Nano))
+		}
 		all.Go(func() {
-			r, err := runChild(ctx, program, args, procs, joint)
+			r, err := runChild(ctx, program, args, n, joint)
 			if results[n] = r; err != nil {
 				failed.Do(func() { first = err })
 				cancel()
@@ -133,10 +146,10 @@ func runParts(ctx context.Context, p process, procs int, l loadtest.Load) (*resu
 }
 
 // runChild is the life of one process.
-func runChild(ctx context.Context, program string, args []string, procs int, j *joint) (*result.Result, error) {
+func runChild(ctx context.Context, program string, args []string, nth int, j *joint) (*result.Result, error) {
 	child := exec.Command(program, args...)
 	if os.Getenv("GOMAXPROCS") == "" {
-		child.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.GOMAXPROCS(0)/procs)))
+		child.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.GOMAXPROCS(0)/j.procs)))
 	}
 	var stderr strings.Builder
 	child.Stderr = &stderr
@@ -153,7 +166,7 @@ func runChild(ctx context.Context, program string, args []string, procs int, j *
 	}
 	release := context.AfterFunc(ctx, func() { stdin.Close() })
 	defer release()
-	r, readErr := hear(stdout, j)
+	r, readErr := hear(stdout, stdin, nth, j)
 	if err := child.Wait(); err != nil && (readErr == nil || errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF)) {
 		readErr = fmt.Errorf("a process of --procs has ended early: %w", err)
 	}
@@ -164,48 +177,23 @@ func runChild(ctx context.Context, program string, args []string, procs int, j *
 }
 
 // hear reads what a process says, to its end.
-func hear(stdout io.Reader, j *joint) (*result.Result, error) {
+func hear(stdout io.Reader, stdin io.Writer, nth int, j *joint) (*result.Result, error) {
+	defer j.end(nth)
 	words := json.NewDecoder(stdout)
-	for nth := 0; ; {
+	for {
 		var w word
 		if err := words.Decode(&w); err != nil {
 			return nil, fmt.Errorf("a process of --procs has ended early: %w", err)
 		}
 		switch {
+		case w.Ready:
+			j.ready(stdin)
 		case w.Interval != nil:
-			j.add(nth, *w.Interval)
-			nth++
+			j.add(nth, w.Began, *w.Interval)
 		case w.Error != "":
 			return nil, errors.New(w.Error)
 		default:
 			return w.Result, nil
 		}
 	}
-}
-
-// joint puts the processes' intervals together, to show them.
-type joint struct {
-	procs int
-	show  func(result.Interval)
-
-	mu    sync.Mutex
-	parts map[int][]result.Interval // of those that aren't complete, by their place
-}
-
-func (j *joint) add(nth int, i result.Interval) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.parts == nil {
-		j.parts = map[int][]result.Interval{}
-	}
-	j.parts[nth] = append(j.parts[nth], i)
-	if len(j.parts[nth]) < j.procs {
-		return
-	}
-	sum := j.parts[nth][0]
-	for _, more := range j.parts[nth][1:] {
-		sum.Absorb(more)
-	}
-	delete(j.parts, nth)
-	j.show(sum)
 }

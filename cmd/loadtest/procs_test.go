@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/loadtest"
+	"github.com/sluice-net/sluice/loadtest/result"
 )
 
 // spawn runs the program as a process of its own, to its end. With a stop it's interrupted
@@ -137,5 +141,26 @@ func TestParts(t *testing.T) {
 		if err := (&runCommand{Part: part}).takePart(&loadtest.Load{Connections: 1}); err == nil {
 			t.Errorf("%s was taken", part)
 		}
+	}
+}
+
+// Processes of which one takes longer to connect measure the same pieces of time.
+func TestProcsBeginTogether(t *testing.T) {
+	t.Parallel()
+	encrypted := overTLS(certificate(t, nil))
+	quick, slow := serve(t, echo), serve(t, func(c net.Conn) {
+		<-time.After(700 * time.Millisecond)
+		encrypted(c)
+	})
+	name := temporary(t, "a.json")
+	// Each begins with another target, and has one connection.
+	spawn(t, "", "run", quick, strings.Replace(slow, "tcp", "tls", 1), "--tls-insecure", "--procs", "2", "-c", "2",
+		"-d", "1s", "--interval", "500ms", "--json", name, "-q")
+	open := map[result.Phase][]uint64{}
+	for _, i := range mustRead(t, name).Intervals {
+		open[i.Phase] = append(open[i.Phase], i.Open)
+	}
+	if !slices.Equal(open[result.Measure], []uint64{2, 2}) {
+		t.Errorf("connections by interval: %v", open)
 	}
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-net/sluice/loadtest"
+	"github.com/sluice-net/sluice/loadtest/result"
+)
+
+// Intervals of several processes are put together by when they were, so one that is late or
+// missing shifts none of the others.
+func TestJoint(t *testing.T) {
+	t.Parallel()
+	const jitter = 100 * time.Millisecond
+	began := time.Now()
+	var shown []string
+	j := newJoint(2, loadtest.Load{Interval: time.Second, OnInterval: func(i result.Interval) {
+		shown = append(shown, string(i.Phase)+" "+i.Start.String()+" "+count(i.Received))
+	}})
+	add := func(nth, second int, off time.Duration, i result.Interval) {
+		j.add(nth, began.Add(time.Duration(second)*time.Second+off), i)
+	}
+	connecting := interval(0, 0)
+	connecting.Phase = result.Connecting
+	step := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(shown, want) {
+			t.Errorf("%q, want %q", shown, want)
+		}
+		shown = nil
+	}
+	add(0, -1, jitter, connecting)
+	step()
+	add(0, 0, jitter, interval(0, 1))
+	add(0, 1, jitter, interval(1, 2)) // the other is late
+	step()
+	add(1, 0, 0, interval(0, 10)) // and had nothing to connect
+	step("connect 0s 0", "measure 0s 11")
+	add(1, 2, 0, interval(2, 30)) // without the one before
+	step("measure 1s 2")
+	add(0, 2, -jitter, interval(2, 3))
+	step("measure 2s 33")
+	add(0, 3, 0, interval(3, 4))
+	step()
+	j.end(1)
+	step("measure 3s 4")
+	add(0, 4, 0, interval(4, 5))
+	step("measure 4s 5")
+}
+
+// Processes begin when the last one is ready, all at the same time, which has a whole number
+// of intervals since --start-at.
+func TestJointBegin(t *testing.T) {
+	t.Parallel()
+	start := time.Now().Add(-time.Hour)
+	for _, s := range []time.Time{{}, start, start.Add(2 * time.Hour)} {
+		j := newJoint(2, loadtest.Load{Interval: time.Minute, StartAt: s})
+		var a, b bytes.Buffer
+		before := time.Now()
+		j.ready(&a)
+		if a.Len() > 0 {
+			t.Error("one begins without the other")
+		}
+		j.ready(&b)
+		at, err := time.Parse(time.RFC3339Nano, strings.Trim(a.String(), "\"\n"))
+		if err != nil || a.String() != b.String() || at.Before(before) {
+			t.Errorf("%v: %q and %q", err, &a, &b)
+		}
+		if !s.IsZero() && s.Before(before) && at.Sub(s)%time.Minute != 0 {
+			t.Errorf("it's %v after the start", at.Sub(s))
+		}
+	}
+}
