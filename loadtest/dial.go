@@ -3,6 +3,7 @@ package loadtest
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -152,11 +153,17 @@ func (d *dialer) probe(ctx context.Context) error {
 func (d *dialer) remedy(kind result.ErrorKind, err error) string {
 	var unknown *net.DNSError
 	var certificate *tls.CertificateVerificationError
+	var name x509.HostnameError
+	var authority x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &unknown):
 		return "check the host's name"
+	case errors.As(err, &name):
+		return "give the name that it's for (--tls-sni), or don't verify it (--tls-insecure)"
+	case errors.As(err, &authority):
+		return "give its authority's certificate (--tls-ca), or don't verify it (--tls-insecure)"
 	case errors.As(err, &certificate):
-		return "give the authority's certificate (--tls-ca), the right name (--tls-sni), or don't verify (--tls-insecure)"
+		return "give the server a valid one, check this machine's clock, or don't verify it (--tls-insecure)"
 	case kind == result.ConnectRefused:
 		return "nobody listens there; start the server, or check the address"
 	case kind == result.ConnectTimeout:
