@@ -33,6 +33,9 @@ type Load struct {
 	// Poisson spaces the planned messages as independent clients would; otherwise they come
 	// at equal distances.
 	Poisson bool
+	// Offset delays all messages that come at equal distances, so that those of several
+	// processes can fall between each other.
+	Offset time.Duration
 	// Think is the time between a reply and the next message of a closed loop with InFlight
 	// 1.
 	Think time.Duration
@@ -130,7 +133,7 @@ func (l Load) check() (Load, error) {
 		{l.InFlight < 0, "InFlight is negative"},
 		{l.InFlight > mostInFlight, fmt.Sprintf("InFlight is %d, and at most %d: use more connections", l.InFlight, mostInFlight)},
 		{!(l.Rate >= 0), "Rate is negative, or no number"},
-		{l.Think < 0 || l.Lifetime < 0 || l.WarmUp < 0 || l.Duration < 0 || l.Timeout < 0 || l.MaxLag < 0, "a time is negative"},
+		{l.Offset < 0 || l.Think < 0 || l.Lifetime < 0 || l.WarmUp < 0 || l.Duration < 0 || l.Timeout < 0 || l.MaxLag < 0, "a time is negative"},
 		{l.Interval != 0 && l.Interval < time.Millisecond, "Interval is below 1 ms"},
 		{l.Think > 0 && l.Rate > 0, "Think is for closed loops: an open loop's Rate says when messages are sent"},
 		{l.Think > 0 && l.InFlight > 1, "Think needs InFlight 1: nobody thinks about several messages at a time"},

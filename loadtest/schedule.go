@@ -15,7 +15,7 @@ type schedule struct {
 }
 
 // newSchedule is that of the nth of a load's connections. Constant schedules are shifted
-// against each other, so that the sum of them is even too.
+// against each other, so that the sum of them is even too, as are those of several processes.
 func newSchedule(l Load, nth int, from time.Duration) *schedule {
 	gap := time.Duration(float64(l.Connections) / l.Rate * float64(time.Second))
 	s := &schedule{gap: gap}
@@ -25,7 +25,7 @@ func newSchedule(l Load, nth int, from time.Duration) *schedule {
 		s.advance()
 		return s
 	}
-	s.next = from + time.Duration(float64(gap)*float64(nth)/float64(l.Connections))
+	s.next = from + l.Offset + time.Duration(float64(gap)*float64(nth)/float64(l.Connections))
 	return s
 }
 

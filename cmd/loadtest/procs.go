@@ -41,6 +41,9 @@ func (c *runCommand) takePart(l *loadtest.Load) error {
 	whole := l.Connections
 	l.Connections = share(l.Connections, nth, of)
 	part := func(rate float64) float64 { return rate * float64(l.Connections) / float64(whole) }
+	if l.Rate > 0 {
+		l.Offset = time.Duration(float64(nth-1) / l.Rate * float64(time.Second))
+	}
 	l.Rate, l.ConnectRate = part(l.Rate), part(l.ConnectRate)
 	l.Messages = share(l.Messages, nth, of)
 	for kind, n := range l.Hostile {

@@ -125,6 +125,10 @@ func TestParts(t *testing.T) {
 		}
 		connections, messages, hostile, rate = connections+l.Connections, messages+l.Messages, hostile+l.Hostile[loadtest.Reset], rate+l.Rate
 	}
+	second := loadtest.Load{Targets: make([]loadtest.Target, 2), Connections: 10, Rate: 100}
+	if err := (&runCommand{Part: "2/2"}).takePart(&second); err != nil || second.Rate != 50 || second.Offset != 10*time.Millisecond {
+		t.Errorf("%v, %v/s, %v later", err, second.Rate, second.Offset)
+	}
 	if connections != 10 || messages != 100 || hostile != 4 || rate < 99.9 || rate > 100.1 {
 		t.Errorf("%d connections, %d messages, %d hostile, %v/s", connections, messages, hostile, rate)
 	}
