@@ -11,7 +11,7 @@
 // main's goroutine parses, runs and reports. The load is package loadtest's, which calls the
 // view as intervals end. With --procs the load is in processes of its own (procs.go): they're
 // this program with the same flags and --part, they write what they measure to standard output
-// as JSON, read when to begin from standard input, and stop when that ends.
+// as JSON, and read when to begin and to stop from standard input, with which they end.
 //
 // # Ownership
 //

@@ -64,7 +64,7 @@ type runCommand struct {
 
 	Source  string `group:"hosts" help:"Local addresses to connect from, in turn: 127.0.0.0/8, or several with commas. Each has about 28,000 ports." placeholder:"ADDR,…"`
 	Procs   int    `group:"hosts" default:"1" help:"Processes to share the load out to, at most one for each connection and message. Each has its own descriptors."`
-	StartAt string `group:"hosts" help:"Begin at this time, on several hosts at once: 15:04:05, or 2006-01-02T15:04:05Z." placeholder:"TIME"`
+	StartAt string `group:"hosts" help:"Begin at this time, on several hosts at once: 15:04:05, which may be tomorrow's, or 2006-01-02T15:04:05Z." placeholder:"TIME"`
 	Seed    uint32 `group:"hosts" help:"Number of the run, in every message; random by default." placeholder:"N"`
 	Part    string `hidden:"" help:"Be the nth of so many processes: 1/4."`
 

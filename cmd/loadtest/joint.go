@@ -51,7 +51,7 @@ func (j *joint) ready(stdin io.Writer) {
 	}
 	at := j.opening(time.Now().Add(settling))
 	for _, w := range j.waiting {
-		_ = json.NewEncoder(w).Encode(at) // whoever hears it sees that it has died
+		_ = json.NewEncoder(w).Encode(order{Begin: at}) // whoever hears it sees that it has died
 	}
 }
 

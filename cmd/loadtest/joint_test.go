@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -66,10 +66,12 @@ func TestJointBegin(t *testing.T) {
 			t.Error("one begins without the other")
 		}
 		j.ready(&b)
-		at, err := time.Parse(time.RFC3339Nano, strings.Trim(a.String(), "\"\n"))
-		if err != nil || a.String() != b.String() || at.Before(before) {
-			t.Errorf("%v: %q and %q", err, &a, &b)
+		var o order
+		same := a.String() == b.String()
+		if err := json.NewDecoder(&a).Decode(&o); err != nil || !same || o.Begin.Before(before) {
+			t.Errorf("%v: %v, and the other %q", err, o, &b)
 		}
+		at := o.Begin
 		if !s.IsZero() && s.Before(before) && at.Sub(s)%time.Minute != 0 {
 			t.Errorf("it's %v after the start", at.Sub(s))
 		}

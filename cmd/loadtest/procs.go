@@ -20,13 +20,19 @@ import (
 )
 
 // word is what a process of --procs writes: that it's ready, intervals as they end, and then
-// a result or why there is none. What it reads is one time, at which it begins.
+// a result or why there is none.
 type word struct {
 	Ready    bool             `json:"ready,omitempty"`
 	Interval *result.Interval `json:"interval,omitempty"`
 	Began    time.Time        `json:"began"` // when the interval did
 	Result   *result.Result   `json:"result,omitempty"`
 	Error    string           `json:"error,omitempty"`
+}
+
+// order is what a process of --procs reads.
+type order struct {
+	Begin time.Time `json:"begin,omitzero"` // to send messages, at that time
+	Stop  bool      `json:"stop,omitempty"` // sending any more, and report
 }
 
 // takePart leaves of a load what --part asks for.
@@ -74,20 +80,23 @@ func (c *runCommand) processes() int {
 	return c.Procs
 }
 
-// runPart is a process of --procs. It stops when its standard input ends: the first
-// process stops it so, and its death does too.
+// runPart is a process of --procs. It does as the first process says, and ends with it.
 func runPart(ctx context.Context, p process, l loadtest.Load) error {
 	signal.Ignore(os.Interrupt) // which a terminal sends to all, while the first one decides
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	opening := make(chan time.Time, 1)
 	go func() {
-		defer cancel()
-		in := json.NewDecoder(p.stdin)
-		var at time.Time
-		if in.Decode(&at) == nil {
-			opening <- at
-			_, _ = io.Copy(io.Discard, p.stdin)
+		for in := json.NewDecoder(p.stdin); ; {
+			var o order
+			switch err := in.Decode(&o); {
+			case err != nil:
+				os.Exit(exitFailure) // there's nobody any more to report to
+			case o.Stop:
+				cancel()
+			default:
+				opening <- o.Begin
+			}
 		}
 	}()
 	out := json.NewEncoder(p.stdout)
@@ -167,7 +176,7 @@ func runChild(ctx context.Context, program string, args []string, nth int, j *jo
 	if err := child.Start(); err != nil {
 		return nil, err
 	}
-	release := context.AfterFunc(ctx, func() { stdin.Close() })
+	release := context.AfterFunc(ctx, func() { _ = json.NewEncoder(stdin).Encode(order{Stop: true}) })
 	defer release()
 	r, readErr := hear(stdout, stdin, nth, j)
 	if err := child.Wait(); err != nil && (readErr == nil || errors.Is(readErr, io.EOF) || errors.Is(readErr, io.ErrUnexpectedEOF)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluice-net/sluice/loadtest"
 	"github.com/sluice-net/sluice/loadtest/result"
@@ -36,6 +37,9 @@ func (c *runCommand) Run(ctx context.Context, p process) error {
 		return err
 	}
 	defer views.close()
+	if wait := time.Until(l.StartAt); wait > 0 && !c.Quiet {
+		_, _ = fmt.Fprintf(p.stderr, "waiting until %s, for %s\n", l.StartAt.Local().Format(time.DateTime), wait.Round(time.Second))
+	}
 	l.OnInterval = views.interval
 
 	r, err := c.measure(ctx, p, l)
@@ -81,6 +85,8 @@ func judge(r *result.Result, t result.Total) error {
 	switch {
 	case t.Faults() > 0:
 		return &exit{exitFailure, fmt.Errorf("the server sent wrong bytes, %d times", t.Faults())}
+	case t.Received == 0 && r.Stopped:
+		return &exit{exitFailure, errors.New("stopped before there was a reply")}
 	case t.Received == 0:
 		return &exit{exitFailure, errors.New("there was no reply at all")}
 	case !r.Valid():

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +111,44 @@ func TestInterruptBefore(t *testing.T) {
 	url := serve(t, func(net.Conn) { cancel() })
 	r := invokeIn(ctx, "run", url, "--start-at", time.Now().Add(time.Hour).Format(time.RFC3339))
 	r.must(t, exitFailure, "loadtest: stopped before it began\n")
+}
+
+// An interrupt among handshakes that don't come to an end is heeded, and doesn't blame the
+// server.
+func TestInterruptWhileConnecting(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var looked atomic.Bool
+	encrypted := overTLS(certificate(t, nil))
+	url := serve(t, func(c net.Conn) {
+		if looked.CompareAndSwap(false, true) {
+			encrypted(c)
+			return
+		}
+		cancel()
+		_, _ = io.Copy(io.Discard, c)
+	})
+	r := invokeIn(ctx, "run", strings.Replace(url, "tcp", "tls", 1), "--tls-insecure", "--timeout", "1h", "-q")
+	r.must(t, exitFailure, "stopped early", "errors   none", "loadtest: stopped before there was a reply\n")
+}
+
+// A time that's over is now, and one to come is waited for.
+func TestStartAt(t *testing.T) {
+	t.Parallel()
+	url := serve(t, echo)
+	for _, from := range []time.Duration{-time.Hour, time.Second} {
+		at := time.Now().Add(from).Truncate(time.Second).Add(time.Second)
+		name := temporary(t, "a.json")
+		r := invoke(t, "run", url, "-n", "10", "--interval", "10ms", "--json", name, "--start-at", at.Format(time.RFC3339))
+		r.must(t, exitClean, "10 replies")
+		if waits := strings.HasPrefix(r.stderr, "waiting until "); waits != (from > 0) {
+			t.Errorf("%q, of %v", r.stderr, from)
+		}
+		if began := mustRead(t, name).Started; began.Before(at) {
+			t.Errorf("it began at %v, and should have at %v", began, at)
+		}
+	}
 }
 
 // The files have what was measured, and merging them loses nothing.
