@@ -118,7 +118,10 @@ func client(b *bytes.Buffer, r *result.Result, t result.Total) {
 		processors += c.Processors
 	}
 	used := t.ClientCPU.Seconds() / max(t.Time.Seconds(), 1e-9)
-	fmt.Fprintf(b, "client   %.1f of %d processors busy, %s late at p99", used, processors, duration(t.Histograms[result.Lag].Percentile(99)))
+	fmt.Fprintf(b, "client   %.1f of %d processors busy", used, processors)
+	if lag := t.Histograms[result.Lag]; lag.Count() > 0 { // the run may have been too short to tell
+		fmt.Fprintf(b, ", %s late at p99", duration(lag.Percentile(99)))
+	}
 	if n := len(r.Clients); n > 1 {
 		fmt.Fprintf(b, ", %d processes", n)
 	}
