@@ -178,12 +178,9 @@ func TestGate(t *testing.T) {
 	t.Parallel()
 	for rate, want := range map[float64]uint64{0: 10, 1000: 0} {
 		var mu sync.Mutex
-		var accepted, early uint64
+		var early uint64
 		open := false
 		target := serve(t, listen(t), func(c net.Conn) {
-			mu.Lock()
-			accepted++
-			mu.Unlock()
 			b := make([]byte, faultSize)
 			n, _ := c.Read(b)
 			mu.Lock()
@@ -194,18 +191,20 @@ func TestGate(t *testing.T) {
 			_ = write(c, b[:n])
 			echo(c)
 		})
-		var there uint64
+		var connected, there uint64
 		r, _ := run(t, loadtest.Load{
 			Targets: []loadtest.Target{target}, Connections: 10, ConnectRate: rate, Messages: 100,
+			OnInterval: func(i result.Interval) { connected += i.Connected },
 			Gate: func(context.Context) time.Time {
+				there = connected
 				mu.Lock()
 				defer mu.Unlock()
-				there, open = accepted, true
+				open = true
 				return time.Now().Add(100 * time.Millisecond)
 			},
 		})
 		mustBeRight(t, r, 100)
-		if early > 0 || there > want+1 || there < want {
+		if early > 0 || there != want {
 			t.Errorf("%d messages before the gate opened, and %d connections", early, there)
 		}
 	}
