@@ -59,7 +59,12 @@ func (e Echo) CheckReply(m Message, b []byte) (int, error) {
 	return m.Size, e.Payload.Check(m, b[:m.Size])
 }
 
-func (e Echo) String() string { return "echo" }
+func (e Echo) String() string {
+	if e.Payload == Text {
+		return "text"
+	}
+	return "echo"
+}
 
 // LengthPrefixed is an echo of messages that begin with their length. Replies of another
 // length than that of the request are wrong.

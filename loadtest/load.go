@@ -196,7 +196,13 @@ func (l Load) describe() result.Load {
 	d := result.Load{
 		Mode:        result.ClosedLoop,
 		Connections: l.Connections,
+		ConnectRate: l.ConnectRate,
 		InFlight:    l.InFlight,
+		Think:       l.Think,
+		Lifetime:    l.Lifetime,
+		Churn:       l.Churn,
+		Resume:      l.Resume,
+		Timeout:     l.Timeout,
 		Sizes:       l.Sizes.String(),
 		Codec:       l.Codec.String(),
 		Verified:    !l.Unverified,

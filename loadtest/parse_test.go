@@ -50,7 +50,7 @@ func TestParse(t *testing.T) {
 		{sizes, "9-8", "!want a size"},
 		{sizes, "64:0", "!want a size"},
 		{sizes, "1000000000", "!at most"},
-		{file, "64:9 # most\n\n1024\n", "2 alternatives from a file"},
+		{file, "64:9 # most\n\n1024\n", "2 alternatives from a file (6dadc505)"},
 		{file, "# none\n", "!no size"},
 		{file, "x\n", "!want a size"},
 
@@ -62,7 +62,7 @@ func TestParse(t *testing.T) {
 		{hostile, "slowloris", "!want a list"},
 		{hostile, "rude=1", "!want a list"},
 
-		{script, "send \"a\"\nexpect \"b\"\n# more\nsend \"c\"\nuntil \"\\n\"\n", "script of 2"},
+		{script, "send \"a\"\nexpect \"b\"\n# more\nsend \"c\"\nuntil \"\\n\"\n", "script of 2 (b4697179)"},
 		{script, "", "!empty"},
 		{script, "send \"a\"\n", "!no expect"},
 		{script, "expect \"a\"\n", "!line 1: "},

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ import (
 type Script struct {
 	exchanges []exchange
 	payload   Payload
+	sum       uint32 // of the lines that count
 }
 
 type exchange struct {
@@ -63,6 +65,7 @@ func ReadScript(r io.Reader, verify bool) (*Script, error) {
 		if err := s.add(line, &complete); err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
+		s.sum = crc32.Update(s.sum, crc32.IEEETable, []byte(line+"\n"))
 	}
 	switch {
 	case lines.Err() != nil:
@@ -160,4 +163,7 @@ func (s *Script) CheckReply(m Message, b []byte) (int, error) {
 	return n, nil
 }
 
-func (s *Script) String() string { return fmt.Sprintf("script of %d", len(s.exchanges)) }
+// String tells scripts apart by a checksum: results of different ones aren't comparable.
+func (s *Script) String() string {
+	return fmt.Sprintf("script of %d (%08x)", len(s.exchanges), s.sum)
+}

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"bufio"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"strings"
@@ -44,6 +45,7 @@ func ParseSizes(text string) (Sizes, error) {
 // ReadSizes reads a list with one alternative to a line; # begins a comment.
 func ReadSizes(r io.Reader) (Sizes, error) {
 	var s Sizes
+	var sum uint32 // tells lists apart: results of different ones aren't comparable
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line, _, _ := strings.Cut(lines.Text(), "#")
@@ -53,11 +55,12 @@ func ReadSizes(r io.Reader) (Sizes, error) {
 		if err := s.add(line); err != nil {
 			return Sizes{}, err
 		}
+		sum = crc32.Update(sum, crc32.IEEETable, []byte(line+"\n"))
 	}
 	if len(s.alternatives) == 0 && lines.Err() == nil {
 		return Sizes{}, fmt.Errorf("no size is in it: %s", sizesWant)
 	}
-	s.text = fmt.Sprintf("%d alternatives from a file", len(s.alternatives))
+	s.text = fmt.Sprintf("%d alternatives from a file (%08x)", len(s.alternatives), sum)
 	return s, lines.Err()
 }
 

@@ -29,7 +29,9 @@ type Comparison struct {
 	Threshold  float64 `json:"threshold"`
 	// Refused says why nothing is compared, but for wrong replies; empty: it is.
 	Refused []string `json:"refused,omitempty"`
-	Rows    []Row    `json:"metrics"`
+	// Warnings are what beside the server may be the cause of a change.
+	Warnings []string `json:"warnings,omitempty"`
+	Rows     []Row    `json:"metrics"`
 }
 
 // A Side is one of the two runs.
@@ -84,12 +86,12 @@ const (
 // Compare compares B with A, metric by metric. Invalid runs and runs of different loads are
 // refused: all rows are then not comparable. So are runs that are too short for any verdict.
 func Compare(a, b *result.Result, o Options) Comparison {
-	c := Comparison{
-		A: side(a), B: side(b),
-		Confidence: Confidence, Threshold: o.Threshold,
-		Refused: refusals(a, b, o.Force),
-	}
 	totalA, totalB := a.Total(), b.Total()
+	c := Comparison{
+		A: side(a, totalA), B: side(b, totalB),
+		Confidence: Confidence, Threshold: o.Threshold,
+		Refused: refusals(a, b, o.Force), Warnings: warnings(a, b),
+	}
 	for _, m := range metrics {
 		row, ok := m.row(totalA, totalB)
 		if !ok {
@@ -123,8 +125,8 @@ func (c Comparison) Worse() []string {
 	return names
 }
 
-func side(r *result.Result) Side {
-	return Side{Started: r.Started, Command: r.Command, Targets: r.Targets, Time: r.Total().Time}
+func side(r *result.Result, t result.Total) Side {
+	return Side{Started: r.Started, Command: r.Command, Targets: r.Targets, Time: t.Time}
 }
 
 func (r *Row) refuse(format string, args ...any) {

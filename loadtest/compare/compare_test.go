@@ -155,12 +155,16 @@ func TestRefuses(t *testing.T) {
 		{"another load", func(b *result.Result) { b.Load.Connections = 200 }, false, "the loads differ: connections 100 and 200"},
 		{"another load, forced", func(b *result.Result) { b.Load.Connections = 200 }, true, ""},
 		{"another transport", func(b *result.Result) { b.Targets = []string{"tls://127.0.0.1:7443"} }, false, "transport tcp and tls"},
-		{"another flag", func(b *result.Result) {
-			b.Command = []string{"loadtest", "run", "--think", "1s", "--connections=100", "tcp://127.0.0.1:7007"}
-		}, false, "command line"},
+		{"another think time", func(b *result.Result) { b.Load.Think = time.Second }, false, "think time none and 1s"},
+		{"another churn", func(b *result.Result) { b.Load.Churn = 5 }, false, "churn none and 5"},
+		{"another rate", func(b *result.Result) { b.Load.Rate = 50 }, false, "rate none and 50"},
+		{"other sizes", func(b *result.Result) { b.Load.Sizes = "64-1024" }, false, "sizes 64 and 64-1024"},
+		{"hostile clients", func(b *result.Result) { b.Load.Hostile = map[string]uint64{"reset": 3} }, false, "hostile clients none and reset=3"},
+		{"all at once", func(b *result.Result) { b.Load.Sizes, b.Load.Codec = "1", "line" }, false, "sizes 64 and 1, codec echo and line"},
+		{"an older result, without the timeout", func(b *result.Result) { b.Load.Timeout = 0 }, false, ""},
 		{"the same load in other words", func(b *result.Result) {
-			b.Targets = []string{"tcp://127.0.0.1:7008"}
-			b.Command = []string{"./loadtest", "run", "tcp://127.0.0.1:7008", "--json", "b.json", "-q", "--html=b.html", "--connections=100"}
+			b.Targets = []string{"tcp://build-2.example.net:7008"}
+			b.Command = []string{"/tmp/x/loadtest", "run", "tcp://build-2.example.net:7008", "--json=-", "-q", "-c100", "--duration", "1m", "--tls-ca", "b.pem", "--procs=1"}
 		}, false, ""},
 	}
 	for _, tt := range tests {
@@ -181,6 +185,27 @@ func TestRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Clients of another kind are told, and so is their number, but nothing is refused for it. The
+// host's name says nothing: containers have random ones.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	a, b := build{seed: 1}.run(), build{seed: 2}.run()
+	b.Clients[0].Host = "another"
+	if c := compare.Compare(a, b, compare.Options{}); len(c.Warnings) > 0 {
+		t.Errorf("another host: %q", c.Warnings)
+	}
+	b.Clients[0].Processors = 8
+	b.Clients = append(b.Clients, b.Clients[0])
+	c := compare.Compare(a, b, compare.Options{})
+	var text bytes.Buffer
+	if err := c.WriteTable(&text); err != nil {
+		t.Fatal(err)
+	}
+	if want := "Mind that the clients differ: 1 of linux/amd64, go1.26, 2 processors and 2 of linux/amd64, go1.26, 8 processors."; len(c.Refused) > 0 || !strings.Contains(text.String(), want) {
+		t.Errorf("refused: %q\n%s", c.Refused, &text)
 	}
 }
 

@@ -32,6 +32,11 @@
 //
 // A wrong reply isn't statistics: if B has any and A none, B is worse.
 //
+// # What is comparable
+//
+// Two runs whose loads a server could tell apart aren't compared ([result.Load.Differences]),
+// and invalid runs never are. Clients of another kind are a warning: they may be a cause, too.
+//
 // # Threads and ownership
 //
 // Compare only reads the results, and a [Comparison] has nothing of them in it.

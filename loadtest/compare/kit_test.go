@@ -36,8 +36,8 @@ func (b build) run() *result.Result {
 		Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Command: []string{"loadtest", "run", "--connections", "100", "tcp://127.0.0.1:7007"},
 		Targets: []string{"tcp://127.0.0.1:7007"},
-		Load:    result.Load{Mode: result.ClosedLoop, Connections: 100, InFlight: 1, Sizes: "64", Codec: "echo", Verified: true, Interval: time.Second},
-		Clients: []result.Client{{Host: "one", Processors: 2}},
+		Load:    result.Load{Mode: result.ClosedLoop, Connections: 100, InFlight: 1, Sizes: "64", Codec: "echo", Verified: true, Timeout: 5 * time.Second, Interval: time.Second},
+		Clients: []result.Client{{Host: "one", OS: "linux", Arch: "amd64", Go: "go1.26", Processors: 2}},
 	}
 	state := noise * random.NormFloat64()
 	for s := range seconds {

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,39 +41,22 @@ func saturations(r *result.Result) []string {
 	return reasons
 }
 
-// differences are what was asked for in one run and not in the other.
+// differences are what was asked for in one run and not in the other, as far as a server
+// sees it. Where it listened, how long the run was and where its figures went are the
+// caller's: two builds often listen beside each other.
 func differences(a, b *result.Result) []string {
 	var all []string
-	differ := func(name string, a, b any) {
-		if a != b {
-			all = append(all, fmt.Sprintf("%s %v and %v", name, orNone(a), orNone(b)))
-		}
+	for _, d := range a.Load.Differences(b.Load) {
+		all = append(all, d.String())
 	}
-	x, y := a.Load, b.Load
-	differ("mode", x.Mode, y.Mode)
-	differ("connections", x.Connections, y.Connections)
-	differ("in flight", x.InFlight, y.InFlight)
-	differ("rate", x.Rate, y.Rate)
-	differ("arrival", x.Arrival, y.Arrival)
-	differ("sizes", x.Sizes, y.Sizes)
-	differ("codec", x.Codec, y.Codec)
-	differ("verified", x.Verified, y.Verified)
-	differ("transport", strings.Join(schemes(a), "+"), strings.Join(schemes(b), "+"))
-	if len(all) > 0 {
-		return all
+	if x, y := schemes(a), schemes(b); x != y {
+		all = append(all, fmt.Sprintf("transport %s and %s", x, y))
 	}
-	differ("command line", strings.Join(loadWords(a.Command), " "), strings.Join(loadWords(b.Command), " "))
 	return all
 }
 
-func orNone(v any) any {
-	if v == "" {
-		return "none"
-	}
-	return v
-}
-
-func schemes(r *result.Result) []string {
+// schemes are such as "tcp+tls".
+func schemes(r *result.Result) string {
 	var all []string
 	for _, t := range r.Targets {
 		scheme, _, _ := strings.Cut(t, ":")
@@ -81,38 +65,28 @@ func schemes(r *result.Result) []string {
 		}
 	}
 	slices.Sort(all)
-	return all
+	return strings.Join(all, "+")
 }
 
-// elsewhere are the flags that change nothing about the load: where results go, when it
-// begins, what is wanted of it. Those with true have a value.
-var elsewhere = map[string]bool{
-	"json": true, "csv": true, "hdr": true, "html": true, "metrics": true,
-	"slo": true, "start-at": true, "seed": true, "quiet": false, "q": false,
-}
-
-// loadWords are the parts of a command line that make its load, sorted. The targets aren't
-// among them: two builds often listen beside each other.
-func loadWords(command []string) []string {
-	var words []string
-	for i := 1; i < len(command); i++ {
-		word := command[i]
-		flag, _, joined := strings.Cut(strings.TrimLeft(word, "-"), "=")
-		hasValue, skip := elsewhere[flag]
-		switch {
-		case strings.HasPrefix(word, "-") && skip:
-			if hasValue && !joined {
-				i++
-			}
-		case strings.HasPrefix(word, "-") && !joined && i+1 < len(command) && !strings.HasPrefix(command[i+1], "-") && !isURL(command[i+1]):
-			words = append(words, word+"="+command[i+1])
-			i++
-		case !isURL(word):
-			words = append(words, word)
-		}
+// warnings are what may be the cause of a change beside the server: a client of another kind
+// is as much of a difference as another build. The host's name isn't: containers have random
+// ones.
+func warnings(a, b *result.Result) []string {
+	if x, y := clients(a), clients(b); x != y {
+		return []string{fmt.Sprintf("the clients differ: %s and %s", x, y)}
 	}
-	slices.Sort(words)
-	return words
+	return nil
 }
 
-func isURL(word string) bool { return !strings.HasPrefix(word, "-") && strings.Contains(word, "://") }
+// clients are such as "2 of linux/amd64, go1.26, 4 processors".
+func clients(r *result.Result) string {
+	number := map[string]int{}
+	for _, c := range r.Clients {
+		number[fmt.Sprintf("%s/%s, %s, %d processors", c.OS, c.Arch, c.Go, c.Processors)]++
+	}
+	var words []string
+	for _, kind := range slices.Sorted(maps.Keys(number)) {
+		words = append(words, fmt.Sprintf("%d of %s", number[kind], kind))
+	}
+	return strings.Join(words, " and ")
+}

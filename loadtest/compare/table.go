@@ -24,7 +24,10 @@ func (c Comparison) WriteTable(w io.Writer) error {
 	for _, why := range c.Refused {
 		fmt.Fprintf(&text, "Not comparable: %s.\n", why)
 	}
-	if len(c.Refused) > 0 {
+	for _, why := range c.Warnings {
+		fmt.Fprintf(&text, "Mind that %s.\n", why)
+	}
+	if len(c.Refused)+len(c.Warnings) > 0 {
 		text.WriteByte('\n')
 	}
 	c.table(&text)

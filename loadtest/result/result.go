@@ -31,31 +31,6 @@ type Result struct {
 	Objectives []Verdict `json:"objectives,omitempty"`
 }
 
-// Load is what was asked for. Of merged results the numbers are sums.
-type Load struct {
-	Mode        Mode          `json:"mode"`
-	Connections int           `json:"connections"`
-	InFlight    int           `json:"in_flight"`         // on each connection, at most
-	Rate        float64       `json:"rate,omitempty"`    // messages per second, of an open loop
-	Arrival     string        `json:"arrival,omitempty"` // "constant" or "poisson", of an open loop
-	Sizes       string        `json:"sizes"`             // as on the command line
-	Codec       string        `json:"codec"`
-	Verified    bool          `json:"verified"`
-	Interval    time.Duration `json:"interval_ns"`
-
-	// Hostile is how many clients misbehaved beside those that were measured, by kind.
-	Hostile map[string]uint64 `json:"hostile,omitempty"`
-}
-
-// Mode is how the load is paced.
-type Mode string
-
-// The modes.
-const (
-	ClosedLoop Mode = "closed" // the next message waits for a reply
-	OpenLoop   Mode = "open"   // messages have planned times
-)
-
 // A Client is a process that made load, and what limited it.
 type Client struct {
 	Host       string `json:"host"`
