@@ -361,7 +361,7 @@ func (r *run) take(phase result.Phase) {
 	i.Phase, i.Start, i.Length, i.ClientCPU = phase, r.taken, now-r.taken, cpu-r.cpu
 	i.Hostile = r.hostiles.open()
 	r.taken, r.cpu = now, cpu
-	r.result.Intervals = append(r.result.Intervals, i)
+	r.result.Intervals = append(r.result.Intervals, i.Compress())
 	if r.load.OnInterval != nil {
 		r.load.OnInterval(i)
 	}

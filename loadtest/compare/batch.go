@@ -89,13 +89,12 @@ func (m metric) estimatePercentile(figure float64, batches [][]result.Interval) 
 	values := make([]float64, n)
 	before := []*result.Histogram{result.NewHistogram()} // the first 0, 1, 2 … batches
 	each := make([]*result.Histogram, n)
+	var batch result.Sum
 	for i, b := range batches {
-		each[i] = result.NewHistogram()
 		for _, interval := range b {
-			if h := interval.Histograms[m.of]; h != nil {
-				each[i].Merge(h)
-			}
+			batch.Add(interval, m.of)
 		}
+		each[i] = batch.Histograms()[m.of]
 		values[i] = m.logarithm(each[i])
 		before = append(before, sum(before[i], each[i]))
 	}

@@ -82,13 +82,17 @@ func withoutShortDrain(slots []column, interval time.Duration) []column {
 	return append(slots[:last-1:last-1], joined)
 }
 
-// join makes one of several: one after the other, or all at the same time.
+// drawn are the metrics that are drawn over time.
+var drawn = []result.Metric{result.RoundTrip, result.RoundTripUncorrected, result.Lag}
+
+// join makes one of several: one after the other, or all at the same time. Its histograms are
+// those that are drawn.
 func join(all []column, inTurn bool) column {
-	if len(all) == 1 {
-		return all[0]
-	}
 	sum := all[0]
-	sum.Histograms = map[result.Metric]*result.Histogram{}
+	sum.Histograms = histograms(all)
+	if len(all) == 1 {
+		return sum
+	}
 	sum.Errors = map[result.ErrorKind]uint64{}
 	sum.Counts = result.Counts{}
 	for _, c := range all {
@@ -97,12 +101,6 @@ func join(all []column, inTurn bool) column {
 		sum.Open = c.Open
 		if !inTurn {
 			sum.Open += open
-		}
-		for m, h := range c.Histograms {
-			if sum.Histograms[m] == nil {
-				sum.Histograms[m] = result.NewHistogram()
-			}
-			sum.Histograms[m].Merge(h)
 		}
 		for k, n := range c.Errors {
 			sum.Errors[k] += n
@@ -120,6 +118,21 @@ func join(all []column, inTurn bool) column {
 		}
 	}
 	return sum
+}
+
+func histograms(all []column) map[result.Metric]*result.Histogram {
+	if len(all) == 1 {
+		one := map[result.Metric]*result.Histogram{}
+		for _, m := range drawn {
+			one[m] = all[0].Histograms[m].Expand()
+		}
+		return one
+	}
+	var sum result.Sum
+	for _, c := range all {
+		sum.Add(c.Interval, drawn...)
+	}
+	return sum.Histograms()
 }
 
 // shade marks what doesn't count.

@@ -35,17 +35,14 @@ var metricNames = map[result.Metric]string{
 // times are the metrics that have no chart of their own. Connections are mostly made
 // while the load warms up, so that is counted in.
 func times(r *result.Result, total result.Total) []timesCard {
-	whole := map[result.Metric]*result.Histogram{}
+	connecting := []result.Metric{result.Connect, result.HandshakeFull, result.HandshakeResumed}
+	var sum result.Sum
 	for _, i := range r.Intervals {
-		for m, h := range i.Histograms {
-			if whole[m] == nil {
-				whole[m] = result.NewHistogram()
-			}
-			whole[m].Merge(h)
-		}
+		sum.Add(i, connecting...)
 	}
+	whole := sum.Histograms()
 	var cards []timesCard
-	for _, m := range []result.Metric{result.Connect, result.HandshakeFull, result.HandshakeResumed} {
+	for _, m := range connecting {
 		if h := whole[m]; h.Count() > 0 {
 			cards = append(cards, newTimesCard(m, h, r))
 		}

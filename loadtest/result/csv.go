@@ -45,19 +45,26 @@ func csvRow(i Interval) []string {
 		row = append(row, strconv.FormatUint(n, 10))
 	}
 	row = append(row, joinErrors(i.Errors))
+	var before *Histogram // of which the cells are
+	var cells []string
 	for _, m := range Metrics {
-		h := i.Histograms[m]
-		if h.Count() == 0 {
-			row = append(row, make([]string, len(csvPercentiles)+2)...)
-			continue
+		if h := i.Histograms[m]; cells == nil || !h.equal(before) {
+			before, cells = h, csvCells(h.Expand())
 		}
-		row = append(row, strconv.FormatUint(h.Count(), 10))
-		for _, p := range csvPercentiles {
-			row = append(row, strconv.FormatInt(int64(h.Percentile(p.p)), 10))
-		}
-		row = append(row, strconv.FormatInt(int64(h.Max()), 10))
+		row = append(row, cells...)
 	}
 	return row
+}
+
+func csvCells(h *Histogram) []string {
+	if h.Count() == 0 {
+		return make([]string, len(csvPercentiles)+2)
+	}
+	cells := []string{strconv.FormatUint(h.Count(), 10)}
+	for _, p := range csvPercentiles {
+		cells = append(cells, strconv.FormatInt(int64(h.Percentile(p.p)), 10))
+	}
+	return append(cells, strconv.FormatInt(int64(h.Max()), 10))
 }
 
 func joinErrors(errs map[ErrorKind]uint64) string {

@@ -1,7 +1,6 @@
 package result
 
 import (
-	"fmt"
 	"math"
 	"time"
 
@@ -15,15 +14,18 @@ const (
 	histogramDigits = 3
 )
 
-// A Histogram has times, sparsely: a few bytes for each different one. Its text is
-// HdrHistogram's V2 compressed encoding in base64, which other tools read.
+// A Histogram has times. Its text is HdrHistogram's V2 compressed encoding in base64, which
+// other tools read. In memory it's expanded, a few bytes for each different time, or
+// compressed to a tenth of that, which is what a long run keeps; both have the same methods.
 type Histogram struct {
-	packed *hdr.PackedHistogram
+	sparse     *hdr.PackedHistogram // nil: it's compressed
+	compressed []byte               // its text before base64; shared and never changed
+	count      uint64               // of what is compressed
 }
 
 // NewHistogram returns an empty one.
 func NewHistogram() *Histogram {
-	return &Histogram{hdr.NewPacked(int64(histogramLow), int64(histogramHigh), histogramDigits)}
+	return &Histogram{sparse: hdr.NewPacked(int64(histogramLow), int64(histogramHigh), histogramDigits)}
 }
 
 // A Recorder is a histogram for the hot path: 260 KB, and a few nanoseconds for a value.
@@ -46,28 +48,35 @@ func (r *Recorder) MoveTo(h *Histogram) {
 	if r.dense.TotalCount() == 0 {
 		return
 	}
-	h.packed.MergeFrom(r.dense)
+	h.expand()
+	h.sparse.MergeFrom(r.dense)
 	r.dense.Reset()
 }
 
 // Record counts a time. What is out of range counts as the nearest that isn't.
 func (h *Histogram) Record(d time.Duration) {
-	_ = h.packed.RecordValue(int64(min(max(d, histogramLow), histogramHigh)))
+	h.expand()
+	_ = h.sparse.RecordValue(int64(min(max(d, histogramLow), histogramHigh)))
 }
 
 // Merge adds another's counts; nil has none.
 func (h *Histogram) Merge(o *Histogram) {
-	if o != nil {
-		h.packed.Merge(o.packed)
+	if o.Count() > 0 {
+		h.expand()
+		h.sparse.Merge(o.Expand().sparse)
 	}
 }
 
 // Count is how many times there are.
 func (h *Histogram) Count() uint64 {
-	if h == nil {
+	switch {
+	case h == nil:
 		return 0
+	case h.sparse == nil:
+		return h.count
+	default:
+		return uint64(h.sparse.TotalCount())
 	}
-	return uint64(h.packed.TotalCount())
 }
 
 // Percentile is the time that p in a hundred didn't exceed; 0 if there is none.
@@ -75,7 +84,7 @@ func (h *Histogram) Percentile(p float64) time.Duration {
 	if h.Count() == 0 {
 		return 0
 	}
-	return time.Duration(h.packed.ValueAtPercentile(p))
+	return time.Duration(h.Expand().sparse.ValueAtPercentile(p))
 }
 
 // Max is the longest, within the precision; 0 if there is none.
@@ -83,7 +92,7 @@ func (h *Histogram) Max() time.Duration {
 	if h.Count() == 0 {
 		return 0
 	}
-	return time.Duration(h.packed.Max())
+	return time.Duration(h.Expand().sparse.Max())
 }
 
 // Min is the shortest, within the precision; 0 if there is none.
@@ -91,7 +100,7 @@ func (h *Histogram) Min() time.Duration {
 	if h.Count() == 0 {
 		return 0
 	}
-	return time.Duration(h.packed.Min())
+	return time.Duration(h.Expand().sparse.Min())
 }
 
 // Mean is the average, within the precision; 0 if there is none.
@@ -99,7 +108,7 @@ func (h *Histogram) Mean() time.Duration {
 	if h.Count() == 0 {
 		return 0
 	}
-	return time.Duration(math.Round(h.packed.Mean()))
+	return time.Duration(math.Round(h.Expand().sparse.Mean()))
 }
 
 // StdDev is the standard deviation, within the precision; 0 if there is none.
@@ -107,7 +116,7 @@ func (h *Histogram) StdDev() time.Duration {
 	if h.Count() == 0 {
 		return 0
 	}
-	return time.Duration(math.Round(h.packed.StdDev()))
+	return time.Duration(math.Round(h.Expand().sparse.StdDev()))
 }
 
 // Buckets calls f with each time that occurred, ascending, and how often, until f returns
@@ -116,23 +125,5 @@ func (h *Histogram) Buckets(f func(d time.Duration, n uint64) bool) {
 	if h.Count() == 0 {
 		return
 	}
-	h.packed.ForEachBucket(func(value, count int64) bool { return f(time.Duration(value), uint64(count)) })
-}
-
-// MarshalText implements encoding.TextMarshaler.
-func (h *Histogram) MarshalText() ([]byte, error) { return h.packed.Encode() }
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (h *Histogram) UnmarshalText(text []byte) error {
-	packed, err := hdr.DecodePacked(text)
-	if err != nil {
-		return fmt.Errorf("histogram: %w", err)
-	}
-	// Into one of ours: a foreign one may have another range.
-	own := NewHistogram()
-	if dropped := own.packed.Merge(packed); dropped > 0 {
-		return fmt.Errorf("histogram: %d values are beyond %v", dropped, histogramHigh)
-	}
-	*h = *own
-	return nil
+	h.Expand().sparse.ForEachBucket(func(value, count int64) bool { return f(time.Duration(value), uint64(count)) })
 }

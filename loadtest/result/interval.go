@@ -133,7 +133,10 @@ func (i *Interval) Absorb(o Interval) {
 
 // clone is deep.
 func (i Interval) clone() Interval {
-	i.Histograms = addHistograms(nil, i.Histograms)
+	i.Histograms = maps.Clone(i.Histograms)
+	for m, h := range i.Histograms {
+		i.Histograms[m] = h.clone()
+	}
 	i.Errors = maps.Clone(i.Errors)
 	i.Hostile = maps.Clone(i.Hostile)
 	return i

@@ -15,6 +15,7 @@ type Total struct {
 // Total adds the intervals up.
 func (r *Result) Total() Total {
 	var t Total
+	var sum Sum
 	var until time.Duration // measured time before it is in t.Time
 	for _, i := range r.Intervals {
 		switch i.Phase {
@@ -31,9 +32,10 @@ func (r *Result) Total() Total {
 		t.Add(i.Counts)
 		t.Open = i.Open
 		t.PeakOpen = max(t.PeakOpen, i.Open)
-		t.Histograms = addHistograms(t.Histograms, i.Histograms)
+		sum.Add(i)
 		t.Errors = addCounts(t.Errors, i.Errors)
 	}
+	t.Histograms = sum.Histograms()
 	return t
 }
 
