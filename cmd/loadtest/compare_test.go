@@ -16,6 +16,7 @@ func constant(t *testing.T, replies uint64, change func(*result.Result)) string 
 	r := &result.Result{
 		Version: result.Version,
 		Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Ended:   time.Date(2026, 1, 2, 3, 4, 15, 0, time.UTC),
 		Command: []string{"loadtest", "run", "tcp://127.0.0.1:7007"},
 		Targets: []string{"tcp://127.0.0.1:7007"},
 		Load:    result.Load{Mode: result.ClosedLoop, Connections: 10, Interval: time.Second},

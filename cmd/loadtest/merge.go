@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/sluice-net/sluice/loadtest/result"
@@ -64,7 +67,10 @@ func readResult(name string) (*result.Result, error) {
 		return nil, err
 	}
 	defer f.Close()
-	r, err := result.Read(f)
+	r, err := result.Read(bufio.NewReader(f))
+	if named := new(fs.PathError); errors.As(err, &named) {
+		return nil, err // such as of a folder
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -28,7 +28,7 @@
 // # Versions
 //
 // [Version] grows with every change that an older reader would misunderstand. [Read] refuses
-// what is newer than it knows.
+// what is newer than it knows, what lacks something that a result has, and what is cut off.
 //
 // # Threads and ownership
 //

@@ -16,8 +16,13 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.String())
-	f.Add(`{"version":1,"intervals":[{"histograms":{"round_trip":null},"errors":{"lost":1}}]}`)
-	f.Add(`{"version":1,"intervals":[{"phase":"measure","start_ns":-1,"length_ns":9223372036854775807},null]}`)
+	frame := func(intervals string) string {
+		return `{"version":1,"started":"2026-01-02T03:04:05Z","ended":"2026-01-02T03:04:05Z","targets":["unix:///x"],` +
+			`"load":{"mode":"open","interval_ns":1},"clients":[{}],"intervals":[` + intervals + `]}`
+	}
+	f.Add(frame(`{"phase":"measure","histograms":{"round_trip":null},"errors":{"lost":1}}`))
+	f.Add(frame(`{"phase":"measure","start_ns":-1,"length_ns":9223372036854775807},null`))
+	f.Add(frame(`{"phase":"drain","start_ns":5},{"phase":"drain","start_ns":5},{"phase":"measure"}`))
 	f.Add(`{"version":2}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := result.Read(strings.NewReader(text))

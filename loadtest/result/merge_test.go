@@ -121,18 +121,6 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{``, `[]`, `{}`, `{"version":1,"intervals":[{"histograms":{"connect":"AAAA"}}]}`} {
-		if _, err := result.Read(bytes.NewBufferString(text)); err == nil {
-			t.Errorf("%s was read", text)
-		}
-	}
-	if _, err := result.Read(bytes.NewBufferString(`{"version":99}`)); !errors.Is(err, result.ErrVersion) {
-		t.Errorf("a later version: %v", err)
-	}
-}
-
 // A part whose phase has two intervals close together keeps its connections' number: only
 // what others had open at that time is added.
 func TestMergeShortIntervals(t *testing.T) {
