@@ -84,3 +84,11 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// A part that doesn't fit is told by its name.
+func TestMergeMisfit(t *testing.T) {
+	t.Parallel()
+	one := constant(t, 10, nil)
+	other := constant(t, 10, func(r *result.Result) { r.Load.Sizes = "128" })
+	invoke(t, "merge", one, other).must(t, exitFailure, "loadtest: "+other+": its load differs (sizes 128, and the first part's none)")
+}

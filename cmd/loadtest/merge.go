@@ -38,6 +38,9 @@ func (c *mergeCommand) Run(p process) error {
 		parts = append(parts, r)
 	}
 	r, err := result.Merge(parts...)
+	if misfit := new(result.Misfit); errors.As(err, &misfit) {
+		return fmt.Errorf("%s: %s", c.Files[misfit.Part], misfit.Reason)
+	}
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package result_test
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,20 +84,121 @@ func TestMergeLater(t *testing.T) {
 	}
 }
 
+// What can't be merged is told with the part's number; what may differ is summed, or kept of
+// both.
 func TestMergeRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := result.Merge(); !errors.Is(err, result.ErrNothing) {
 		t.Errorf("nothing: %v", err)
 	}
-	other := made(1, 1, start)
-	other.Load.Interval = time.Minute
-	if _, err := result.Merge(made(1, 1, start), other); err == nil {
-		t.Error("different intervals were merged")
+	tests := []struct {
+		name   string
+		change func(r *result.Result)
+		want   string // empty: it's merged
+	}{
+		{"nothing", func(*result.Result) {}, ""},
+		{"intervals", func(r *result.Result) { r.Load.Interval = time.Minute }, "intervals of 1m0s can't be merged with such of 1s: run both with the same --interval"},
+		{"mode", func(r *result.Result) { r.Load.Mode = result.ClosedLoop }, "an open and a closed loop can't be merged"},
+		{"sizes", func(r *result.Result) { r.Load.Sizes = "64-1024" }, "its load differs (sizes 64-1024, and the first part's none)"},
+		{"codec", func(r *result.Result) { r.Load.Codec = "line" }, "its load differs (codec line"},
+		{"in flight", func(r *result.Result) { r.Load.InFlight = 8 }, "its load differs (in flight 8"},
+		{"arrival", func(r *result.Result) { r.Load.Arrival = "poisson" }, "its load differs (arrival poisson"},
+		{"churn", func(r *result.Result) { r.Load.Churn = 8 }, "its load differs (churn 8"},
+		{"another day", func(r *result.Result) { r.Started, r.Ended = r.Started.AddDate(0, 0, 1), r.Ended.AddDate(0, 0, 1) },
+			"it went from 2026-01-03 03:04:05 to 2026-01-03 03:04:08, when no other did: they weren't made together, or their clocks disagree"},
+		{"a little later", func(r *result.Result) { r.Started, r.Ended = r.Started.Add(5*time.Second), r.Ended.Add(5*time.Second) }, ""},
+		{"more connections", func(r *result.Result) { r.Load.Connections, r.Load.Rate, r.Load.ConnectRate = 500, 7, 9 }, ""},
+		{"hostile clients", func(r *result.Result) { r.Load.Hostile = map[string]uint64{"reset": 3} }, ""},
+		{"another target", func(r *result.Result) { r.Targets = []string{"tls://other:1"} }, ""},
+		{"other objectives", func(r *result.Result) { r.Objectives = []result.Verdict{{Objective: "rate>1"}} }, ""},
+		{"unverified", func(r *result.Result) { r.Load.Verified = false }, ""},
+		{"invalid", func(r *result.Result) { r.Clients[0].Saturated = []result.Saturation{{Reason: result.CPU}} }, ""},
 	}
-	other = made(1, 1, start)
-	other.Load.Mode = result.ClosedLoop
-	if _, err := result.Merge(made(1, 1, start), other); err == nil {
-		t.Error("different modes were merged")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			first, second := made(1, 3, start), made(2, 3, start)
+			tt.change(second)
+			m, err := result.Merge(first, first, second)
+			if tt.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Valid() != second.Valid() || m.Load.Verified != second.Load.Verified || len(m.Objectives) > 0 ||
+					m.Load.Connections != 20+second.Load.Connections || m.Load.Rate != 200+second.Load.Rate ||
+					!slices.Contains(m.Targets, second.Targets[0]) || !slices.Contains(m.Targets, first.Targets[0]) {
+					t.Errorf("%+v", m)
+				}
+				return
+			}
+			var misfit *result.Misfit
+			if !errors.As(err, &misfit) || !strings.Contains(misfit.Reason, tt.want) {
+				t.Fatal(err)
+			}
+			if misfit.Part != 2 {
+				t.Errorf("part %d, %v", misfit.Part, err)
+			}
+		})
+	}
+}
+
+// However runs lie in time, their merge has the sums of their counts, and the percentiles of
+// all their times together.
+func TestMergeLosesNothing(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(6, 6))
+	for range 50 {
+		var parts []*result.Result
+		var all []*result.Histogram
+		var want result.Counts
+		failed := uint64(0)
+		for range 1 + random.IntN(4) {
+			r := made(random.Uint64(), 1+random.IntN(8), start.Add(time.Duration(random.Int64N(int64(5*time.Second)))))
+			for n := range r.Intervals {
+				i := &r.Intervals[n]
+				i.Start += time.Duration(random.Int64N(int64(300 * time.Millisecond)))
+				if random.IntN(2) == 0 {
+					*i = i.Compress()
+				}
+				if i.Phase == result.Warmup {
+					continue
+				}
+				all = append(all, i.Histograms[result.RoundTrip])
+				open := want.Open
+				want.Add(i.Counts)
+				want.Open = open
+				failed += i.Errors[result.Lost]
+			}
+			parts = append(parts, r)
+		}
+		m, err := result.Merge(parts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := result.Write(&file, m); err != nil {
+			t.Fatal(err)
+		}
+		if m, err = result.Read(&file); err != nil {
+			t.Fatal(err)
+		}
+		total := m.Total()
+		total.Open = 0
+		if total.Counts != want || total.Failed() != failed {
+			t.Errorf("%+v, %d errors; want %+v, %d", total.Counts, total.Failed(), want, failed)
+		}
+		together := result.NewHistogram()
+		for _, h := range all {
+			together.Merge(h)
+		}
+		for _, p := range []float64{0, 25, 50, 90, 99, 99.9, 100} {
+			if got, want := total.Histograms[result.RoundTrip].Percentile(p), together.Percentile(p); got != want {
+				t.Errorf("p%v is %v, want %v", p, got, want)
+			}
+		}
+		if len(all) > 0 {
+			mustHaveBuckets(t, "round trip", total.Histograms[result.RoundTrip], sum(all...))
+		}
 	}
 }
 
