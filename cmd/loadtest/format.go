@@ -2,10 +2,14 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// What is written here has the same digits as in the report (loadtest/report, number.go), and
+// goes on to the next unit where those round up to it.
 
 // duration writes a time with three digits: 1.23ms.
 func duration(d time.Duration) string {
@@ -13,23 +17,25 @@ func duration(d time.Duration) string {
 		size time.Duration
 		name string
 	}{{time.Second, "s"}, {time.Millisecond, "ms"}, {time.Microsecond, "µs"}} {
-		if d >= unit.size {
-			return digits(float64(d)/float64(unit.size)) + unit.name
+		if v := float64(d) / float64(unit.size); v >= roundsUp {
+			return digits(v) + unit.name
 		}
 	}
 	return strconv.FormatInt(int64(d), 10) + "ns"
 }
 
+// roundsUp is from where three digits make 1.00.
+const roundsUp = 0.9995
+
 // digits writes three of them, or all before the point.
 func digits(x float64) string {
-	switch {
-	case x >= 100:
-		return strconv.FormatFloat(x, 'f', 0, 64)
-	case x >= 10:
-		return strconv.FormatFloat(x, 'f', 1, 64)
-	default:
-		return strconv.FormatFloat(x, 'f', 2, 64)
+	if x == 0 {
+		return "0"
 	}
+	after := func() int { return max(2-int(math.Floor(math.Log10(x))), 0) }
+	power := math.Pow10(after())
+	x = math.Round(x*power) / power // 9.999 is 10.0 and not 10.00
+	return strconv.FormatFloat(x, 'f', after(), 64)
 }
 
 // count writes a number with commas between thousands.
@@ -59,7 +65,7 @@ func throughput(perSecond float64) string {
 		size float64
 		name string
 	}{{1e9, "GB/s"}, {1e6, "MB/s"}, {1e3, "kB/s"}} {
-		if perSecond >= unit.size {
+		if perSecond >= roundsUp*unit.size {
 			return digits(perSecond/unit.size) + " " + unit.name
 		}
 	}

@@ -85,7 +85,7 @@ func TestFormats(t *testing.T) {
 	for got, want := range map[string]string{
 		duration(0): "0ns", duration(999): "999ns", duration(1234): "1.23µs", duration(12345678): "12.3ms", duration(90 * time.Second): "90.0s",
 		count(0): "0", count(999): "999", count(1000): "1,000", count(1234567): "1,234,567",
-		rate(0.5): "0.50/s", rate(12345.6): "12,346/s",
+		rate(0.5): "0.500/s", rate(12345.6): "12,346/s",
 		throughput(10): "10 B/s", throughput(1234567): "1.23 MB/s",
 		sparkline(nil): "", sparkline([]float64{0, 0}): "▁▁", sparkline([]float64{0, 7, 14}): "▁▅█",
 	} {

@@ -24,11 +24,11 @@ var timeUnits = []struct {
 // duration is a measured time to three digits: 45.2 µs.
 func duration(d time.Duration) string {
 	for _, u := range timeUnits {
-		if v := float64(d) / u.size; v >= 0.9995 || u.size == 1 {
+		if v := float64(d) / u.size; v >= 0.9995 && u.size > 1 {
 			return digits(v, 3) + space + u.name
 		}
 	}
-	return "" // the last unit takes all
+	return count(uint64(max(d, 0))) + space + "ns" // which has no parts
 }
 
 // tickDuration is a round time on an axis: 200 µs.

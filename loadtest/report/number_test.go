@@ -11,7 +11,7 @@ func TestNumbers(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ got, want string }{
 		{duration(0), "0 ns"},
-		{duration(45), "45.0 ns"},
+		{duration(45), "45 ns"},
 		{duration(999_700), "1.00 ms"},
 		{duration(45_230), "45.2 µs"},
 		{duration(999_499), "999 µs"},

@@ -3,7 +3,9 @@ package result_test
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,33 +37,66 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// The interval log is read by the format's own reader, to the same counts.
+// The interval log is read by the format's own reader, to the same counts, tags, starts and
+// lengths; and what stands in it is exact to the nanosecond.
 func TestHDRLog(t *testing.T) {
 	t.Parallel()
-	r := made(1, 3, start)
+	r := made(1, 5, start.Add(678_901_234))
+	for n := range r.Intervals {
+		i := &r.Intervals[n]
+		i.Start += time.Duration(n) * 1_234_567
+		i.Length += 1_234_567
+		if n%2 == 0 {
+			*i = i.Compress()
+		}
+	}
+	total := r.Total()
 	var file bytes.Buffer
 	if err := result.WriteHDRLog(&file, r); err != nil {
 		t.Fatal(err)
 	}
+	lines := strings.Split(strings.TrimSpace(file.String()), "\n")
+	for len(lines) > 0 && !strings.HasPrefix(lines[0], "Tag=") {
+		lines = lines[1:]
+	}
 	log := hdr.NewHistogramLogReader(&file)
-	counts := map[string]uint64{}
-	for {
-		h, err := log.NextIntervalHistogram()
-		if err != nil {
-			t.Fatal(err)
+	sums := map[result.Metric]*hdr.Histogram{}
+	for _, i := range r.Intervals {
+		if i.Phase == result.Warmup {
+			continue
 		}
-		if h == nil {
-			break
+		for _, m := range []result.Metric{result.Connect, result.RoundTrip} {
+			h, err := log.NextIntervalHistogram()
+			if err != nil || h == nil {
+				t.Fatalf("HDR: %v, %v", h, err)
+			}
+			if h.Tag() != string(m) || uint64(h.TotalCount()) != i.Histograms[m].Count() || h.Max() != int64(i.Histograms[m].Max()) {
+				t.Errorf("HDR: %s with %d times up to %d, want %s with %d", h.Tag(), h.TotalCount(), h.Max(), m, i.Histograms[m].Count())
+			}
+			// The reader's own rounding is by floating point.
+			if start := r.Started.Add(i.Start).UnixMilli(); max(start-h.StartTimeMs(), h.StartTimeMs()-start) > 1 {
+				t.Errorf("HDR: an interval starts at %d, want %d", h.StartTimeMs(), start)
+			}
+			want := fmt.Sprintf("Tag=%s,%.9f,%.9f,%.6f,", m, i.Start.Seconds(), i.Length.Seconds(), float64(i.Histograms[m].Max())/1e6)
+			if !strings.HasPrefix(lines[0], want) {
+				t.Errorf("HDR: %.80s, want %s", lines[0], want)
+			}
+			lines = lines[1:]
+			if sums[m] == nil {
+				sums[m] = hdr.New(1, int64(time.Hour), 3)
+			}
+			sums[m].Merge(h)
 		}
-		counts[h.Tag()] += uint64(h.TotalCount())
 	}
-	total := r.Total()
-	if len(counts) != 2 {
-		t.Errorf("tags: %v", counts)
+	if h, err := log.NextIntervalHistogram(); h != nil || err != nil || len(lines) > 0 {
+		t.Errorf("HDR: there's more, %v, %v, %q", h, err, lines)
 	}
-	for _, m := range []result.Metric{result.Connect, result.RoundTrip} {
-		if counts[string(m)] != total.Histograms[m].Count() {
-			t.Errorf("%s: %d, want %d", m, counts[string(m)], total.Histograms[m].Count())
+	for m, sum := range sums {
+		h := total.Histograms[m]
+		for _, p := range []float64{50, 90, 99, 99.9, 100} {
+			if got := sum.ValueAtPercentile(p); got != int64(h.Percentile(p)) || uint64(sum.TotalCount()) != h.Count() {
+				t.Errorf("HDR: p%v of %s is %d of %d, want %d of %d", p, m, got, sum.TotalCount(), h.Percentile(p), h.Count())
+			}
 		}
 	}
 }
