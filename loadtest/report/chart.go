@@ -39,6 +39,7 @@ type series struct {
 	Name  string
 	Class string // of the style
 	Path  string // the line
+	Alone string // values with no neighbour to draw a line to
 	Area  string // what is filled
 	Value string // of the whole run
 	Dots  int    // how many values it has
@@ -75,11 +76,11 @@ func (c *chart) setX(s scale, label func(float64) string) {
 type point struct{ x, y float64 }
 
 // line draws points as a series. It breaks where there's no value, and a value between two
-// breaks is a dot.
+// breaks is a dot, as of a run with one interval.
 func (c *chart) line(name, class, value string, points []point) {
 	c.Series = append(c.Series, series{Name: name, Class: class, Value: value})
 	s := &c.Series[len(c.Series)-1]
-	var path strings.Builder
+	var path, alone strings.Builder
 	drawing := false
 	for i, p := range points {
 		if math.IsNaN(p.y) {
@@ -87,18 +88,18 @@ func (c *chart) line(name, class, value string, points []point) {
 			continue
 		}
 		x, y := c.place(p.x, p.y)
-		if drawing {
+		switch {
+		case drawing:
 			fmt.Fprintf(&path, "L%.1f %.1f", x, y)
-		} else {
+		case i+1 == len(points) || math.IsNaN(points[i+1].y):
+			fmt.Fprintf(&alone, "M%.1f %.1fh0", x, y)
+		default:
 			fmt.Fprintf(&path, "M%.1f %.1f", x, y)
-		}
-		if alone := !drawing && (i+1 == len(points) || math.IsNaN(points[i+1].y)); alone {
-			path.WriteString("h.1")
 		}
 		drawing = true
 		s.Dots++
 	}
-	s.Path = path.String()
+	s.Path, s.Alone = path.String(), alone.String()
 }
 
 // fill fills what is below the last series.

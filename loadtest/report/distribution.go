@@ -113,7 +113,7 @@ func percentileRows(r *result.Result, total result.Total) []percentileRow {
 	for _, p := range percentiles {
 		row := percentileRow{percentileName(p), beyond(corrected, p), other(beyond(uncorrected, p)), "–"}
 		if enough(corrected, p) {
-			row.Beyond = count(uint64(math.Round(float64(corrected.Count()) * (1 - p/100))))
+			row.Beyond = scaledWords(uint64(math.Round(float64(corrected.Count()) * (1 - p/100))))
 		}
 		rows = append(rows, row)
 	}

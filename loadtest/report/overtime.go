@@ -58,8 +58,11 @@ var overTime = []struct {
 	{"p50", "low", 50}, {"p99", "mid", 99}, {"p99.9", "high", 99.9}, {"longest", "top", 100},
 }
 
-// latencies are percentiles of the round trip.
+// latencies are percentiles of the round trip; nil if there was none.
 func latencies(r *result.Result, t timeline, total result.Total) *chart {
+	if !t.has(result.RoundTrip) {
+		return nil
+	}
 	c := t.chart("latency", "Round trip over time", logarithmicTime)
 	y := timeScale(t, result.RoundTrip, overTime[0].p)
 	c.setY(y, tickDuration)
@@ -89,13 +92,10 @@ func latencies(r *result.Result, t timeline, total result.Total) *chart {
 	return c
 }
 
-// timeScale has room for a metric from a percentile to the longest.
+// timeScale has room for a metric, which there is, from a percentile to the longest.
 func timeScale(t timeline, m result.Metric, from float64) scale {
 	lowest := t.lowest(func(c column) float64 { return quantile(c, m, from) })
 	highest := t.highest(func(c column) float64 { return quantile(c, m, 100) })
-	if math.IsInf(lowest, 1) {
-		lowest, highest = float64(time.Microsecond), float64(time.Millisecond)
-	}
 	return logarithmic(lowest, highest)
 }
 
@@ -219,7 +219,7 @@ func errorsOverTime(t timeline) *chart {
 
 // lag is by how much the client itself was late; nil if nobody looked.
 func lag(t timeline, total result.Total) *chart {
-	if total.Histograms[result.Lag].Count() == 0 {
+	if !t.has(result.Lag) {
 		return nil
 	}
 	c := t.chart("lag", "Schedule lag", logarithmicTime)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,7 +50,7 @@ func TestWrite(t *testing.T) {
 		{
 			"nothing", &result.Result{Version: result.Version},
 			[]string{"There was no reply at all", `id="throughput"`},
-			[]string{`id="distribution"`, "Valid run", "NaN", "Inf", "ZgotmplZ"},
+			[]string{`id="distribution"`, `id="latency"`, `id="lag"`, "Valid run", "NaN", "Inf", "ZgotmplZ"},
 		},
 	}
 	for _, tt := range tests {
@@ -112,6 +113,28 @@ func TestMerged(t *testing.T) {
 	}
 }
 
+// The connections that are made before the load are those that it has, and the time that they
+// take is none of the load's.
+func TestShortConnecting(t *testing.T) {
+	t.Parallel()
+	r := closed(5)
+	r.Intervals = r.Intervals[3:]
+	connecting := result.Interval{Phase: result.Connecting, Length: 100 * time.Millisecond, Counts: result.Counts{Connected: 100, Open: 100}}
+	for n := range r.Intervals {
+		i := &r.Intervals[n]
+		i.Start = connecting.Length + time.Duration(n)*time.Second
+		i.Received, i.Open = 20000, 100
+	}
+	r.Intervals = append([]result.Interval{connecting}, r.Intervals...)
+	page := written(t, r)
+	if !strings.Contains(page, "at most 100") || strings.Contains(page, "at most 200") {
+		t.Error("the connections are counted twice")
+	}
+	if line := lineOf(t, page, "throughput", "main"); highest(t, line) != lowest(t, line) {
+		t.Errorf("the throughput isn't level: %s", line)
+	}
+}
+
 // The few replies that come after the end are drawn with the last second; many of them, after
 // a freeze, by themselves.
 func TestDrain(t *testing.T) {
@@ -136,8 +159,14 @@ func TestOneInterval(t *testing.T) {
 	t.Parallel()
 	r := closed(1)
 	r.Intervals = r.Intervals[3:]
-	if line := lineOf(t, written(t, r), "latency", "low"); !strings.HasSuffix(line, "h.1") {
-		t.Errorf("a single value is drawn as %q", line)
+	page := written(t, r)
+	for _, line := range []string{"low alone", "mid alone", "high alone", "top alone"} {
+		if line := lineOf(t, page, "latency", line); !strings.HasSuffix(line, "h0") {
+			t.Errorf("a single value is drawn as %q", line)
+		}
+	}
+	if strings.Contains(page, `d=""`) {
+		t.Error("a line with nothing in it is drawn")
 	}
 }
 
@@ -168,16 +197,20 @@ func lineOf(t *testing.T, page, id, class string) string {
 
 var places = regexp.MustCompile(`[ML][0-9.]+ ([0-9.]+)`)
 
-// highest is how near to the top a line comes, in pixels.
-func highest(t *testing.T, line string) float64 {
+// highest is how near to the top a line comes, in pixels, and lowest how far from it.
+func highest(t *testing.T, line string) float64 { return slices.Min(heights(t, line)) }
+
+func lowest(t *testing.T, line string) float64 { return slices.Max(heights(t, line)) }
+
+func heights(t *testing.T, line string) []float64 {
 	t.Helper()
-	best := 1e9
+	var all []float64
 	for _, p := range places.FindAllStringSubmatch(line, -1) {
 		y, err := strconv.ParseFloat(p[1], 64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		best = min(best, y)
+		all = append(all, y)
 	}
-	return best
+	return all
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/sluice-net/sluice/loadtest/result"
@@ -45,8 +46,9 @@ func newTimeline(r *result.Result) timeline {
 	return t
 }
 
-// bySlot joins the intervals that several hosts had at the same time in different phases.
-// What anyone measured counts as measured.
+// bySlot joins the intervals that began within half of one: a short phase and what came after
+// it, or what several hosts had at the same time in different phases. What anyone measured
+// counts as measured.
 func bySlot(r *result.Result) []column {
 	var slots []column
 	for _, i := range r.Intervals {
@@ -59,13 +61,23 @@ func bySlot(r *result.Result) []column {
 			slots = append(slots, c)
 			continue
 		}
-		joined := join([]column{slots[last], c}, false)
+		inTurn := !overlap(slots[last].Interval, i)
+		if inTurn && slots[last].Phase == result.Connecting {
+			slots[last].timed = 0
+		}
+		joined := join([]column{slots[last], c}, inTurn)
 		if slots[last].Phase == result.Measure || i.Phase == result.Measure {
 			joined.Phase = result.Measure
 		}
 		slots[last] = joined
 	}
 	return slots
+}
+
+// overlap reports whether two intervals were at the same time, for the most part.
+func overlap(a, b result.Interval) bool {
+	both := min(a.Start+a.Length, b.Start+b.Length) - max(a.Start, b.Start)
+	return both*2 > min(a.Length, b.Length)
 }
 
 // withoutShortDrain joins the last replies to the column before them. By themselves they're
@@ -168,6 +180,11 @@ func (t timeline) points(y scale, value func(column) float64) []point {
 		all[i] = point{t.middle(c), v}
 	}
 	return all
+}
+
+// has reports whether there's anything of a metric to draw.
+func (t timeline) has(m result.Metric) bool {
+	return slices.ContainsFunc(t.columns, func(c column) bool { return c.Histograms[m].Count() > 0 })
 }
 
 // highest is the largest of the values, and lowest the smallest.
