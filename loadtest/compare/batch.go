@@ -20,24 +20,55 @@ const beyond = 5
 // resolution is the relative width of a histogram's buckets.
 const resolution = 1e-3
 
-// estimate is the metric of a run with its uncertainty; or a reason why there's none.
-func (m metric) estimate(r *result.Result, figure float64) (e estimate, reason string) {
-	var intervals []result.Interval
+// A run is a result with what is asked for by several metrics.
+type run struct {
+	measured []result.Interval
+	sums     map[section][]*result.Histogram
+}
+
+// A section is a way to split a metric.
+type section struct {
+	of      result.Metric
+	batches int
+}
+
+func newRun(r *result.Result) *run {
+	all := &run{sums: map[section][]*result.Histogram{}}
 	for _, i := range r.Intervals {
 		if i.Phase == result.Measure && i.Length > 0 {
-			intervals = append(intervals, i)
+			all.measured = append(all.measured, i)
 		}
 	}
-	if len(intervals) < minBatches {
-		return e, fmt.Sprintf("%d measured intervals are too few: measure longer", len(intervals))
+	return all
+}
+
+// histograms are those of a metric by batch. A night's are summed up once for all percentiles.
+func (r *run) histograms(s section) []*result.Histogram {
+	if all, ok := r.sums[s]; ok {
+		return all
 	}
-	for n := min(maxBatches, len(intervals)); n >= minBatches; n-- {
-		batches := split(intervals, n)
+	var sum result.Sum
+	for _, b := range split(r.measured, s.batches) {
+		for _, i := range b {
+			sum.Add(i, s.of)
+		}
+		r.sums[s] = append(r.sums[s], sum.Histograms()[s.of])
+	}
+	return r.sums[s]
+}
+
+// estimate is the metric of a run with its uncertainty; or a reason why there's none.
+func (m metric) estimate(r *run, figure float64) (e estimate, reason string) {
+	if len(r.measured) < minBatches {
+		return e, fmt.Sprintf("%d measured intervals are too few: measure longer", len(r.measured))
+	}
+	for n := min(maxBatches, len(r.measured)); n >= minBatches; n-- {
+		batches := split(r.measured, n)
 		if m.kind != percentile {
 			return m.estimateRatio(figure, batches), ""
 		}
 		if m.enough(batches) {
-			return m.estimatePercentile(figure, batches), ""
+			return m.estimatePercentile(figure, r.histograms(section{m.of, n})), ""
 		}
 	}
 	if m.p == 50 {
@@ -84,19 +115,13 @@ func (m metric) estimateRatio(figure float64, batches [][]result.Interval) estim
 // estimatePercentile works on logarithms. What the batches' percentiles say of the variance
 // is too little if the percentile of all is owed to one of them; that shows in leaving each
 // out in turn (the jackknife), and the larger of both counts.
-func (m metric) estimatePercentile(figure float64, batches [][]result.Interval) estimate {
-	n := len(batches)
+func (m metric) estimatePercentile(figure float64, each []*result.Histogram) estimate {
+	n := len(each)
 	values := make([]float64, n)
 	before := []*result.Histogram{result.NewHistogram()} // the first 0, 1, 2 … batches
-	each := make([]*result.Histogram, n)
-	var batch result.Sum
-	for i, b := range batches {
-		for _, interval := range b {
-			batch.Add(interval, m.of)
-		}
-		each[i] = batch.Histograms()[m.of]
-		values[i] = m.logarithm(each[i])
-		before = append(before, sum(before[i], each[i]))
+	for i, h := range each {
+		values[i] = m.logarithm(h)
+		before = append(before, sum(before[i], h))
 	}
 	without := make([]float64, n)
 	after := result.NewHistogram()

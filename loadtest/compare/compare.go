@@ -92,6 +92,7 @@ func Compare(a, b *result.Result, o Options) Comparison {
 		Confidence: Confidence, Threshold: o.Threshold,
 		Refused: refusals(a, b, o.Force), Warnings: warnings(a, b),
 	}
+	runA, runB := newRun(a), newRun(b)
 	for _, m := range metrics {
 		row, ok := m.row(totalA, totalB)
 		if !ok {
@@ -100,7 +101,7 @@ func Compare(a, b *result.Result, o Options) Comparison {
 		if len(c.Refused) > 0 {
 			row.refuse("%s", strings.Join(c.Refused, "; "))
 		} else {
-			m.judge(&row, a, b)
+			m.judge(&row, runA, runB)
 			row.Beyond = row.Verdict == Worse && row.exceeds(o.Threshold)
 		}
 		c.Rows = append(c.Rows, row)

@@ -69,7 +69,7 @@ func (m metric) figure(t result.Total) *float64 {
 }
 
 // judge fills the rest of the row.
-func (m metric) judge(r *Row, a, b *result.Result) {
+func (m metric) judge(r *Row, a, b *run) {
 	if r.A == nil || r.B == nil {
 		r.refuse("only one of the runs has any")
 		return

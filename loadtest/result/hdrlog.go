@@ -24,17 +24,22 @@ func WriteHDRLog(w io.Writer, r *Result) error {
 		if i.Phase == Warmup {
 			continue
 		}
+		var before *Histogram // of which the line is
+		var line string
 		for _, m := range Metrics {
 			h := i.Histograms[m]
 			if h.Count() == 0 {
 				continue
 			}
-			text, err := h.MarshalText()
-			if err != nil {
-				return err
+			if before == nil || !h.equal(before) {
+				text, err := h.MarshalText()
+				if err != nil {
+					return err
+				}
+				before = h
+				line = fmt.Sprintf("%s,%s,%s,%s", decimal(i.Start, time.Second), decimal(i.Length, time.Second), decimal(h.Max(), time.Millisecond), text)
 			}
-			if _, err := fmt.Fprintf(w, "Tag=%s,%s,%s,%s,%s\n", m,
-				decimal(i.Start, time.Second), decimal(i.Length, time.Second), decimal(h.Max(), time.Millisecond), text); err != nil {
+			if _, err := fmt.Fprintf(w, "Tag=%s,%s\n", m, line); err != nil {
 				return err
 			}
 		}
