@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -81,14 +82,14 @@ func (l Load) Differences(o Load) []Difference {
 	}
 	differ(FieldMode, l.Mode, o.Mode)
 	differ(FieldConnections, l.Connections, o.Connections)
-	differ(FieldConnectRate, l.ConnectRate, o.ConnectRate)
+	differ(FieldConnectRate, number(l.ConnectRate), number(o.ConnectRate))
 	differ(FieldInFlight, l.InFlight, o.InFlight)
-	differ(FieldRate, l.Rate, o.Rate)
+	differ(FieldRate, number(l.Rate), number(o.Rate))
 	differ(FieldArrival, l.Arrival, o.Arrival)
 	differ(FieldThink, l.Think, o.Think)
 	differ(FieldLifetime, l.Lifetime, o.Lifetime)
 	differ(FieldChurn, l.Churn, o.Churn)
-	differ(FieldResume, l.Resume, o.Resume)
+	differ(FieldResume, number(l.Resume), number(o.Resume))
 	if l.Timeout != 0 && o.Timeout != 0 {
 		differ(FieldTimeout, l.Timeout, o.Timeout)
 	}
@@ -98,6 +99,10 @@ func (l Load) Differences(o Load) []Difference {
 	differ(FieldHostile, numbers(l.Hostile), numbers(o.Hostile))
 	return all
 }
+
+// number has nine digits: the last ones of a rate that was shared out to processes and summed
+// up again may be others.
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 9, 64) }
 
 // numbers are such as "reset=10,slowloris=50", as on the command line.
 func numbers(hostile map[string]uint64) string {
