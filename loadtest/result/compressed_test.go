@@ -86,7 +86,7 @@ func BenchmarkKept(b *testing.B) {
 // A long run's memory: an interval of a closed loop, in which most histograms are the same,
 // takes less than 6 KB. Expanded it takes more than ten times that.
 func TestKept(t *testing.T) {
-	kept := held(20, func(n int) result.Interval { return busy(uint64(n), false).Compress() })
+	kept := held(8, func(n int) result.Interval { return busy(uint64(n), false).Compress() })
 	if kept > 6<<10 {
 		t.Errorf("%.0f bytes for an interval", kept)
 	}
@@ -96,7 +96,7 @@ func TestKept(t *testing.T) {
 func TestCompress(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 3))
-	for n := range 200 {
+	for n := range 60 {
 		h := result.NewHistogram()
 		for range random.IntN(1 + 20*n) {
 			h.Record(time.Duration(math.Exp(30 * random.Float64())))
@@ -126,7 +126,7 @@ func TestCompress(t *testing.T) {
 func TestEncoding(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(4, 4))
-	for n := range 200 {
+	for n := range 60 {
 		ours, theirs := result.NewHistogram(), hdr.New(1, int64(time.Hour), 3)
 		for range 1 + random.IntN(1+10*n) {
 			v := int64(math.Exp(28.9 * random.Float64()))

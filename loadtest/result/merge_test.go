@@ -147,7 +147,7 @@ func TestMergeRefuses(t *testing.T) {
 func TestMergeLosesNothing(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(6, 6))
-	for range 50 {
+	for range 20 {
 		var parts []*result.Result
 		var all []*result.Histogram
 		var want result.Counts
