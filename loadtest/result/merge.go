@@ -99,15 +99,16 @@ func misfit(first, p *Result) string {
 	return ""
 }
 
-// together is within what time processes that were started together begin. Merging has to
-// find out runs of different days, and not how well clocks agree.
-const together = 10 * time.Second
+// together is within what time processes that were told to begin at the same time do. The
+// shortest runs have ended by then.
+const together = time.Second
 
 // apart says that a part wasn't on at the same time as any other; empty: it was.
 func apart(parts []*Result, n int) string {
 	p := parts[n]
 	for i, other := range parts {
-		if len(parts) == 1 || i != n && p.Started.Sub(other.Ended) < together && other.Started.Sub(p.Ended) < together {
+		overlap := p.Started.Before(other.Ended) && other.Started.Before(p.Ended)
+		if len(parts) == 1 || i != n && (overlap || p.Started.Sub(other.Started).Abs() < together) {
 			return ""
 		}
 	}

@@ -106,7 +106,9 @@ func TestMergeRefuses(t *testing.T) {
 		{"churn", func(r *result.Result) { r.Load.Churn = 8 }, "its load differs (churn 8"},
 		{"another day", func(r *result.Result) { r.Started, r.Ended = r.Started.AddDate(0, 0, 1), r.Ended.AddDate(0, 0, 1) },
 			"it went from 2026-01-03 03:04:05 to 2026-01-03 03:04:08, when no other did: they weren't made together, or their clocks disagree"},
-		{"a little later", func(r *result.Result) { r.Started, r.Ended = r.Started.Add(5*time.Second), r.Ended.Add(5*time.Second) }, ""},
+		{"a little later", func(r *result.Result) { r.Started, r.Ended = r.Started.Add(2*time.Second), r.Ended.Add(2*time.Second) }, ""},
+		{"one after the other", func(r *result.Result) { r.Started, r.Ended = r.Ended.Add(time.Second), r.Ended.Add(4*time.Second) }, "when no other did"},
+		{"too short to overlap", func(r *result.Result) { r.Started, r.Ended = r.Started.Add(-time.Millisecond), r.Started }, ""},
 		{"more connections", func(r *result.Result) { r.Load.Connections, r.Load.Rate, r.Load.ConnectRate = 500, 7, 9 }, ""},
 		{"hostile clients", func(r *result.Result) { r.Load.Hostile = map[string]uint64{"reset": 3} }, ""},
 		{"another target", func(r *result.Result) { r.Targets = []string{"tls://other:1"} }, ""},
@@ -153,7 +155,7 @@ func TestMergeLosesNothing(t *testing.T) {
 		var want result.Counts
 		failed := uint64(0)
 		for range 1 + random.IntN(4) {
-			r := made(random.Uint64(), 1+random.IntN(8), start.Add(time.Duration(random.Int64N(int64(5*time.Second)))))
+			r := made(random.Uint64(), 1+random.IntN(8), start.Add(time.Duration(random.Int64N(int64(900*time.Millisecond)))))
 			for n := range r.Intervals {
 				i := &r.Intervals[n]
 				i.Start += time.Duration(random.Int64N(int64(300 * time.Millisecond)))
