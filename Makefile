@@ -29,7 +29,7 @@ CROSS       := linux/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 WINDOWS     := ./loadtest/... ./cmd/loadtest
 COVERED     := internal/reactor internal/engine buffers conn framing server
 
-.PHONY: help run test race lint lint-bench lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go bench-stat peers cross browser cover flake ci clean
+.PHONY: help run test race lint lint-bench lint-fix sim mutants soak fuzz bench bench-quick bench-docs bench-go bench-stat pgo peers cross browser cover flake ci clean
 
 help: ## list the targets
 	@echo 'Usage: make TARGET [NAME=VALUE ...]'
@@ -86,6 +86,9 @@ bench-go: ## run the Go benchmarks (PKG=./buffers BENCH=Get ARGS='-count=10')
 
 bench-stat: ## compare the Go benchmarks with a commit's, in turns, by benchstat (PKG=./conn BASE=HEAD~1 BENCH=Read COUNT=10)
 	PKG='$(PKG)' BENCH='$(BENCH)' BASE='$(BASE)' scripts/benchstat.sh
+
+pgo: ## measure echod under load, into the profile that its build optimises by (two minutes)
+	scripts/pgo.sh
 
 peers: ## ask every server for the peers' defects, and put the table into docs/peers.md (ARGS='--help')
 	cd bench && go run ./cmd/peers -markdown ../docs/peers.md $(ARGS)

@@ -6,7 +6,7 @@ set -euo pipefail
 
 readonly admin=127.0.0.1:7979
 readonly shapes=(64x100 64x1000 16Kx100 64x100/pipeline=16 connect:64x100)
-readonly seconds=6
+readonly seconds=15
 
 scratch=$(mktemp -d)
 driver=

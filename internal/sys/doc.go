@@ -11,7 +11,7 @@
 // themselves rather than rely on O_NONBLOCK, which belongs to the open file
 // description and therefore to everybody who holds a duplicate of the descriptor.
 // They move at most [MaxIO] bytes a call. On Linux they skip the Go scheduler's
-// bookkeeping (RawSyscall), because a call that can't block needs no second thread
+// bookkeeping (RawSyscall, rawIO), because a call that can't block needs no second thread
 // to stand in; the length bound keeps that true. So do the other calls that each
 // connection needs: Accept, as listening sockets are non-blocking, SocketError,
 // SetLinger, and Close, which blocks only on a connected socket with SO_LINGER set:

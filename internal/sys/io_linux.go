@@ -8,8 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What follows calls syscall.RawSyscall6 and not unix's, which is the same one jump later.
-
 const ioFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
 // Recv implements Kernel.
@@ -28,36 +26,24 @@ func (*OS) Send(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags) }
 func (*OS) SendOOB(fd int, p []byte) (int, Errno) { return send(fd, p, ioFlags|unix.MSG_OOB) }
 
 func recv(fd int, p []byte, flags int) (int, Errno) {
-	if len(p) > MaxIO {
-		p = p[:MaxIO]
-	}
-	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
-		switch errno {
-		case 0:
-			raceWrite(p[:n])
-			return int(n), 0
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
+	n, errno := move(unix.SYS_RECVFROM, fd, p, flags)
+	raceWrite(p[:n])
+	return n, errno
 }
 
 func send(fd int, p []byte, flags int) (int, Errno) {
-	if len(p) > MaxIO {
-		p = p[:MaxIO]
-	}
 	raceRead(p)
+	return move(unix.SYS_SENDTO, fd, p, flags)
+}
+
+// move receives or sends.
+func move(call uintptr, fd int, p []byte, flags int) (int, Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), uintptr(flags), 0, 0)
-		switch errno {
-		case 0:
-			return int(n), 0
-		case unix.EINTR:
-		default:
+		n := rawIO(call, fd, unsafe.Pointer(unsafe.SliceData(p)), min(len(p), MaxIO), flags)
+		if n >= 0 {
+			return n, 0
+		}
+		if errno := Errno(-n); errno != unix.EINTR {
 			return 0, errno
 		}
 	}
