@@ -70,7 +70,7 @@ soak: ## run fresh seeds and real-socket churn side by side (D=10m)
 fuzz: ## run every fuzz target in turn (PKG=./framing FUZZTIME=20s)
 	FUZZTIME='$(FUZZTIME)' scripts/fuzz.sh $(PKG)
 
-bench: ## compare the servers, half an hour, into bench/bench.json (SHAPES=64x100,idle:64x15000 ARGS='--help')
+bench: ## compare the servers, a quarter of an hour, into bench/bench.json (SHAPES=64x100,idle:64x15000 ARGS='--help')
 	cd bench && go run ./cmd/echobench -shapes '$(SHAPES)' -json bench.json $(ARGS)
 
 bench-quick: ## compare Sluice, gnet and C in a minute, and print the ratios

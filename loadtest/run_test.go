@@ -60,10 +60,10 @@ func TestHonestServer(t *testing.T) {
 // more of them takes none.
 func TestMessagesAfterWarmUp(t *testing.T) {
 	t.Parallel()
-	const messages, connections = 100, 10
+	const messages, connections = 20, 10
 	r, total := run(t, loadtest.Load{
 		Targets: []loadtest.Target{serve(t, listen(t), echo)}, Connections: connections,
-		WarmUp: 100 * time.Millisecond, Messages: messages, Interval: 10 * time.Millisecond,
+		WarmUp: 300 * time.Millisecond, Messages: messages, Interval: 10 * time.Millisecond,
 	})
 	var warm uint64
 	phases := map[result.Phase]int{}
