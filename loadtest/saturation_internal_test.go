@@ -16,9 +16,12 @@ func TestDiagnose(t *testing.T) {
 	}
 	slow := result.NewHistogram()
 	slow.Record(time.Second)
+	quick := result.NewHistogram()
+	quick.Record(time.Millisecond)
 	lag := map[result.Metric]*result.Histogram{result.Lag: late}
 	slowLag := map[result.Metric]*result.Histogram{result.Lag: late, result.RoundTrip: slow}
-	quickLag := map[result.Metric]*result.Histogram{result.Lag: late, result.RoundTrip: late}
+	sameLag := map[result.Metric]*result.Histogram{result.Lag: late, result.RoundTrip: late}
+	quickLag := map[result.Metric]*result.Histogram{result.Lag: late, result.RoundTrip: quick}
 	open, closed := Load{Rate: 1, MaxLag: 10 * time.Millisecond}, Load{MaxLag: 10 * time.Millisecond}
 	busy := result.Counts{ClientCPU: 4 * time.Second}
 	tests := []struct {
@@ -32,9 +35,10 @@ func TestDiagnose(t *testing.T) {
 		{"no time at all", open, result.Total{}, 0, ""},
 		{"late", open, result.Total{Time: 2 * time.Second, Histograms: lag}, 0, result.ScheduleLag},
 		{"late, within what is allowed", Load{Rate: 1, MaxLag: time.Second}, result.Total{Time: 2 * time.Second, Histograms: lag}, 0, ""},
-		{"late, and so are all replies", closed, result.Total{Time: 2 * time.Second, Histograms: quickLag}, 0, result.ScheduleLag},
+		{"late, and so are all replies", closed, result.Total{Time: 2 * time.Second, Histograms: sameLag}, 0, result.ScheduleLag},
 		{"late, far below what the server takes", closed, result.Total{Time: 2 * time.Second, Histograms: slowLag}, 0, ""},
-		{"late for too short to tell", closed, result.Total{Time: time.Second / 2, Histograms: quickLag}, 0, ""},
+		{"late, and no reply is", closed, result.Total{Time: 2 * time.Second, Histograms: quickLag}, 0, ""},
+		{"late for too short to tell", closed, result.Total{Time: time.Second / 2, Histograms: sameLag}, 0, ""},
 		{"busy", closed, result.Total{Counts: busy, Time: 2 * time.Second}, 0, result.CPU},
 		{"busy for half of the time", closed, result.Total{Counts: busy, Time: 4 * time.Second}, 0, ""},
 		{"busy for too short to tell", closed, result.Total{Counts: busy, Time: time.Second / 2}, 0, ""},
