@@ -21,6 +21,7 @@ type files []*file
 type file struct {
 	name   string
 	path   string // the same without links: what is replaced; "": standard output
+	fixed  bool   // there can be nothing beside it, so it's overwritten
 	out    io.Writer
 	device *os.File // what out is, of a device or a pipe
 	format func(io.Writer, *result.Result) error
@@ -37,7 +38,11 @@ func (c *runCommand) openFiles(p process) (files, error) {
 		if f.name == "" {
 			continue
 		}
-		if err := f.open(p); err != nil {
+		err := f.open(p)
+		if err == nil && slices.ContainsFunc(all, f.same) {
+			err = fmt.Errorf("%s: it's given twice, and can have only one of them in it", f.name)
+		}
+		if err != nil {
 			all.close()
 			return nil, &exit{exitUsage, err}
 		}
@@ -53,27 +58,54 @@ func (f *file) open(p process) error {
 		f.out = p.stdout
 		return nil
 	}
-	f.path = f.name
-	if info, err := os.Stat(f.name); err == nil {
+	info, err := os.Stat(f.name)
+	exists := err == nil
+	if exists {
 		opened, err := os.OpenFile(f.name, os.O_WRONLY, 0)
 		if err != nil {
 			return err
 		}
 		if !info.Mode().IsRegular() {
-			f.out, f.device = opened, opened
+			f.path, f.out, f.device = f.name, opened, opened
 			return nil
 		}
 		opened.Close()
-		if f.path, err = filepath.EvalSymlinks(f.name); err != nil {
-			return err
-		}
+	}
+	if f.path, err = destination(f.name, exists); err != nil {
+		return err
 	}
 	made, err := os.Create(f.temporary())
 	if err != nil {
+		if f.fixed = exists; f.fixed {
+			return nil
+		}
 		return fmt.Errorf("%s: %w", f.name, pathless(err))
 	}
 	made.Close()
 	return os.Remove(made.Name())
+}
+
+// destination is where a name leads, though there may be nothing there yet.
+func destination(name string, exists bool) (string, error) {
+	if exists {
+		found, err := filepath.EvalSymlinks(name)
+		if err != nil {
+			return "", err
+		}
+		return filepath.Abs(found)
+	}
+	if to, err := os.Readlink(name); err == nil {
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(name), to)
+		}
+		name = to
+	}
+	return filepath.Abs(name)
+}
+
+// same reports whether two would be written to one place, of which the second would be left.
+func (f *file) same(o *file) bool {
+	return f.path == o.path && f.device == nil
 }
 
 // temporary is where the file is written before it's in its place, on the same disk.
@@ -114,23 +146,40 @@ func (f *file) write(r *result.Result) error {
 	return err
 }
 
-// replace puts the result in the file's place once all of it is there.
+// replace puts the result in the file's place once all of it is there. Where that can't be
+// done, as of a file that's mounted into a container, the result is worth more than what was
+// there.
 func (f *file) replace(r *result.Result) error {
+	if f.fixed {
+		return f.overwrite(r)
+	}
 	made, err := os.Create(f.temporary())
 	if err != nil {
 		return pathless(err)
 	}
 	err = f.format(made, r)
-	if old, statErr := os.Stat(f.path); err == nil && statErr == nil {
+	old, statErr := os.Stat(f.path)
+	if err == nil && statErr == nil {
 		err = made.Chmod(old.Mode())
 	}
 	if err = errors.Join(err, made.Close()); err == nil {
-		err = os.Rename(made.Name(), f.path)
+		if err = os.Rename(made.Name(), f.path); err == nil {
+			return nil
+		}
+		if statErr == nil {
+			err = f.overwrite(r)
+		}
 	}
-	if err != nil {
-		_ = os.Remove(made.Name())
-	}
+	_ = os.Remove(made.Name())
 	return err
+}
+
+func (f *file) overwrite(r *result.Result) error {
+	opened, err := os.OpenFile(f.path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return pathless(err)
+	}
+	return errors.Join(f.format(opened, r), opened.Close())
 }
 
 // onStandardOutput reports whether one of them is, so that nothing else may be there.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -64,4 +65,45 @@ func TestFileIsReplacedOrKept(t *testing.T) {
 	}
 
 	invoke(t, "run", serve(t, echo), "--json", filepath.Dir(name)).must(t, exitUsage, "is a directory")
+}
+
+// A link is followed, though there's nothing yet where it leads to.
+func TestLinkToNothingYet(t *testing.T) {
+	t.Parallel()
+	name, link := temporary(t, "run.json"), temporary(t, "link.json")
+	if err := os.Symlink(name, link); err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, "run", serve(t, echo), "-n", "10", "--json", link, "-q").must(t, exitClean)
+	mustHold(t, name, `{"version":`)
+	if to, err := os.Readlink(link); err != nil || to != name {
+		t.Errorf("the link is %q, %v", to, err)
+	}
+}
+
+// A file beside which there can be none, here as its name would be too long, is overwritten.
+func TestFileIsOverwritten(t *testing.T) {
+	t.Parallel()
+	name := temporary(t, strings.Repeat("n", 255))
+	if err := os.WriteFile(name, bytes.Repeat([]byte("yesterday's "), 10_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	invoke(t, "run", serve(t, echo), "-n", "10", "--json", name, "-q").must(t, exitClean)
+	mustHold(t, name, `{"version":`)
+	mustRead(t, name)
+}
+
+// Two results in one file would be one, and on standard output neither.
+func TestFileTwice(t *testing.T) {
+	t.Parallel()
+	name := temporary(t, "run")
+	link := name + ".link"
+	if err := os.Symlink(filepath.Base(name), link); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{name, link, filepath.Join(filepath.Dir(name), ".", "x", "..", "run")} {
+		invoke(t, "run", serve(t, echo), "--json", name, "--csv", other).must(t, exitUsage, "it's given twice")
+	}
+	invoke(t, "run", serve(t, echo), "--json", "-", "--csv", "/dev/stdout").must(t, exitUsage, "it's given twice")
+	invoke(t, "run", serve(t, echo), "--json", os.DevNull, "--csv", os.DevNull, "-n", "1").must(t, exitClean)
 }
