@@ -236,6 +236,36 @@ func TestTooLittle(t *testing.T) {
 	}
 }
 
+// Seconds that follow each other closely say too little to call two runs alike, and what would
+// be an interval of billions of percent is none. Of a change beyond that it's sure.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	drifting := func(seed uint64, by float64) *result.Result {
+		r := build{seed: seed, seconds: 8}.run()
+		for n := range r.Intervals {
+			h := result.NewHistogram()
+			for range 1000 {
+				h.Record(time.Duration(by * float64(time.Millisecond) * math.Exp(float64(n))))
+			}
+			r.Intervals[n].Histograms[result.RoundTrip] = h
+		}
+		return r
+	}
+	c := compare.Compare(drifting(1, 1), drifting(2, 1.5), compare.Options{Threshold: 0.05})
+	if r := rowOf(t, c, "round trip p50"); r.Verdict != compare.NotComparable || r.Low != nil || !strings.Contains(r.Reason, "measure longer") {
+		t.Errorf("%+v", r)
+	}
+	var text bytes.Buffer
+	if err := c.WriteTable(&text); err != nil || strings.Contains(text.String(), "000000 %") {
+		t.Errorf("%v\n%s", err, &text)
+	}
+	steady := compare.Compare(build{seed: 1, replies: 3000}.run(), build{seed: 2, replies: 3000, slower: 150}.run(), compare.Options{})
+	text.Reset()
+	if err := steady.WriteTable(&text); err != nil || !strings.Contains(text.String(), "+10000 % or more") {
+		t.Errorf("%v\n%s", err, &text)
+	}
+}
+
 func TestTable(t *testing.T) {
 	t.Parallel()
 	a, b := build{seed: 1}.run(), build{seed: 2, slower: 0.2, errors: 3}.run()

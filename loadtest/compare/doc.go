@@ -19,7 +19,8 @@
 //     for as much less.
 //   - The difference of the two runs has a confidence interval of 99 % by Welch's t, whose
 //     degrees of freedom are those of the batches that were counted. A metric is better or
-//     worse if the interval doesn't have zero in it.
+//     worse if the interval doesn't have zero in it. If it does, with fewer than two degrees,
+//     it's not comparable: so little was learnt that a large change would be in it, too.
 //
 // So of a hundred metrics that didn't change, about one is called better or worse by
 // chance. A single freeze in one batch makes the interval wide, and isn't called a

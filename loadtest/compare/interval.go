@@ -56,16 +56,20 @@ func jackknife(without []float64) float64 {
 	return sum * (n - 1) / n
 }
 
-// difference is B − A, and how far that may be off, by Welch's t.
-func difference(a, b estimate) (change, margin float64) {
+// difference is B − A, and how far that may be off, by Welch's t with its degrees of freedom.
+func difference(a, b estimate) (change, margin, freedom float64) {
 	variance := a.variance + b.variance
 	change = b.figure - a.figure
 	if variance == 0 {
-		return change, 0
+		return change, 0, math.Inf(1)
 	}
-	freedom := variance * variance / (a.variance*a.variance/a.freedom + b.variance*b.variance/b.freedom)
-	return change, studentT(freedom) * math.Sqrt(variance)
+	freedom = variance * variance / (a.variance*a.variance/a.freedom + b.variance*b.variance/b.freedom)
+	return change, studentT(freedom) * math.Sqrt(variance), freedom
 }
+
+// leastFreedom is how many degrees it takes to say that there's no significant difference. With
+// one the interval is 64 deviations to each side, and few changes would be out of it.
+const leastFreedom = 2
 
 // student are the values of Student's t that [Confidence] lies within on both sides, for 1, 2
 // … degrees of freedom.
@@ -77,5 +81,5 @@ var student = []float64{
 
 // studentT is for a whole number of degrees, so it's rather too large than too small.
 func studentT(freedom float64) float64 {
-	return student[min(max(int(freedom), 1), len(student))-1]
+	return student[int(min(max(freedom, 1), float64(len(student))))-1]
 }

@@ -88,8 +88,12 @@ func (m metric) judge(r *Row, a, b *run) {
 		r.refuse("B: %s", reason)
 		return
 	}
-	change, margin := difference(ea, eb)
+	change, margin, freedom := difference(ea, eb)
 	low, high := change-margin, change+margin
+	if low <= 0 && high >= 0 && freedom < leastFreedom {
+		r.refuse("nobody can tell, as each interval resembles the one before, and so says little that's new: measure longer")
+		return
+	}
 	switch m.kind {
 	case percentile: // it was of logarithms
 		change, low, high = math.Expm1(change), math.Expm1(low), math.Expm1(high)

@@ -116,6 +116,9 @@ func (r Row) difference(v float64) string {
 		return sign + significant(100*v) + " points"
 	case PerSecond, Nanoseconds:
 	}
+	if v >= 100 {
+		return sign + "10000 % or more"
+	}
 	return sign + strconv.FormatFloat(100*v, 'f', 1, 64) + " %"
 }
 
