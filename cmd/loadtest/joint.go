@@ -73,7 +73,9 @@ func (j *joint) add(nth int, began time.Time, i result.Interval) {
 		return p.sum.Phase == i.Phase && began.Sub(p.began).Abs()*2 < j.interval && !slices.Contains(p.of, nth)
 	})
 	if at < 0 {
-		j.open = append(j.open, &piece{began, []int{nth}, i})
+		p := &piece{began, []int{nth}, result.Interval{Phase: i.Phase, Start: i.Start}}
+		p.sum.Absorb(i) // which leaves i as it is
+		j.open = append(j.open, p)
 		slices.SortStableFunc(j.open, func(a, b *piece) int { return a.began.Compare(b.began) })
 	} else {
 		j.open[at].of = append(j.open[at].of, nth)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -75,5 +76,47 @@ func TestJointBegin(t *testing.T) {
 		if !s.IsZero() && s.Before(before) && at.Sub(s)%time.Minute != 0 {
 			t.Errorf("it's %v after the start", at.Sub(s))
 		}
+	}
+}
+
+// What is shown is the sum, and each process's result keeps its own.
+func TestHear(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	shown := uint64(0)
+	j := newJoint(2, loadtest.Load{Interval: time.Second, OnInterval: func(i result.Interval) {
+		shown += i.Histograms[result.RoundTrip].Count()
+	}})
+	var said bytes.Buffer
+	out := json.NewEncoder(&said)
+	for second := range 3 {
+		i := interval(second, 10)
+		h := result.NewHistogram()
+		h.Record(time.Millisecond)
+		i.Histograms = map[result.Metric]*result.Histogram{result.RoundTrip: h, result.RoundTripUncorrected: h}
+		i.Errors = map[result.ErrorKind]uint64{result.Lost: 1}
+		if err := out.Encode(word{Interval: &i, Began: began.Add(i.Start)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := out.Encode(word{Result: &result.Result{}}); err != nil {
+		t.Fatal(err)
+	}
+	both := [2]*result.Result{}
+	for nth := range both {
+		r, err := hear(bytes.NewReader(said.Bytes()), io.Discard, nth, j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both[nth] = r
+	}
+	for nth, r := range both {
+		total := r.Total()
+		if n := total.Histograms[result.RoundTrip].Count(); len(r.Intervals) != 3 || n != 3 || total.Received != 30 || total.Errors[result.Lost] != 3 {
+			t.Errorf("process %d has %d intervals with %d times, %d replies, %v", nth, len(r.Intervals), n, total.Received, total.Errors)
+		}
+	}
+	if shown != 6 {
+		t.Errorf("%d times were shown, want 6", shown)
 	}
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // word is what a process of --procs writes: that it's ready, intervals as they end, and then
-// a result or why there is none.
+// the rest of a result or why there is none. A night's intervals in one word would be all of
+// its JSON in memory.
 type word struct {
 	Ready    bool             `json:"ready,omitempty"`
 	Interval *result.Interval `json:"interval,omitempty"`
@@ -114,6 +115,7 @@ func runPart(ctx context.Context, p process, l loadtest.Load) error {
 	if err != nil {
 		return out.Encode(word{Error: err.Error()})
 	}
+	r.Intervals = nil // each has been told
 	return out.Encode(word{Result: r})
 }
 
@@ -191,6 +193,7 @@ func runChild(ctx context.Context, program string, args []string, nth int, j *jo
 // hear reads what a process says, to its end.
 func hear(stdout io.Reader, stdin io.Writer, nth int, j *joint) (*result.Result, error) {
 	defer j.end(nth)
+	var intervals []result.Interval
 	words := json.NewDecoder(stdout)
 	for {
 		var w word
@@ -201,10 +204,13 @@ func hear(stdout io.Reader, stdin io.Writer, nth int, j *joint) (*result.Result,
 		case w.Ready:
 			j.ready(stdin)
 		case w.Interval != nil:
-			j.add(nth, w.Began, *w.Interval)
+			i := w.Interval.Compress()
+			intervals = append(intervals, i)
+			j.add(nth, w.Began, i)
 		case w.Error != "":
 			return nil, errors.New(w.Error)
 		default:
+			w.Result.Intervals = intervals
 			return w.Result, nil
 		}
 	}
