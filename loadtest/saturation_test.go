@@ -1,6 +1,7 @@
 package loadtest_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -15,11 +16,10 @@ func TestScheduleLag(t *testing.T) {
 	for lag, want := range map[time.Duration]bool{time.Nanosecond: false, time.Hour: true} {
 		r, _ := run(t, loadtest.Load{Targets: []loadtest.Target{target}, Rate: 1000, Messages: 200, MaxLag: lag})
 		mustBeRight(t, r, 200)
-		if r.Valid() != want {
-			t.Errorf("with %v allowed it's valid: %v", lag, r.Valid())
-		}
-		if !want && r.Clients[0].Saturated[0].Reason != result.ScheduleLag {
-			t.Errorf("%+v", r.Clients[0].Saturated)
+		// A busy machine may be another reason.
+		late := slices.ContainsFunc(r.Clients[0].Saturated, func(s result.Saturation) bool { return s.Reason == result.ScheduleLag })
+		if late == want || late && r.Valid() {
+			t.Errorf("with %v allowed it's %+v", lag, r.Clients[0].Saturated)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"testing"
 	"time"
 
@@ -31,17 +30,9 @@ func constant(t *testing.T, replies uint64, change func(*result.Result)) string 
 	if change != nil {
 		change(r)
 	}
-	f, err := os.Create(temporary(t, "result.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := result.Write(f, r); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return f.Name()
+	name := temporary(t, "result.json")
+	mustWrite(t, name, r)
+	return name
 }
 
 // The exit codes of compare, which CI goes by.
