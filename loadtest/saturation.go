@@ -58,7 +58,7 @@ func diagnose(l Load, t result.Total, waited time.Duration, c result.Client) []r
 	// More threads may wait than there are processors for.
 	asked := min(t.ClientCPU+waited, whole)
 	if got := t.ClientCPU.Seconds() / asked.Seconds(); t.Time >= tellingTime && asked.Seconds() >= leastAsked*t.Time.Seconds() && got < leastShare {
-		add(result.Starved, "the client got %.0f %% of the processor time that it asked for, as other processes took theirs: end these, or use another host",
+		add(result.Starved, "the client got %.0f %% of the processor time that it asked for, as other processes had the rest: end these, use fewer (--procs) or another host",
 			100*got)
 	}
 	if n := t.Errors[result.NoDescriptors]; n > 0 {
