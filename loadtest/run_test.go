@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,10 +61,34 @@ func TestHonestServer(t *testing.T) {
 // more of them takes none.
 func TestMessagesAfterWarmUp(t *testing.T) {
 	t.Parallel()
-	const messages, connections = 20, 10
+	const messages, connections, size = 20, 10, 64
+	var came atomic.Int64
+	enough := make(chan struct{})
+	target := serve(t, listen(t), func(c net.Conn) {
+		b := make([]byte, size)
+		for {
+			n, err := c.Read(b)
+			// Of each connection one may not have been counted by the client yet.
+			const want = (messages + connections) * size
+			if sum := came.Add(int64(n)); sum >= want && sum-int64(n) < want {
+				close(enough)
+			}
+			if err != nil || write(c, b[:n]) != nil {
+				return
+			}
+		}
+	})
 	r, total := run(t, loadtest.Load{
-		Targets: []loadtest.Target{serve(t, listen(t), echo)}, Connections: connections,
+		Targets: []loadtest.Target{target}, Connections: connections,
 		WarmUp: 300 * time.Millisecond, Messages: messages, Interval: 10 * time.Millisecond,
+		OnInterval: func(i result.Interval) {
+			if i.Phase == result.Warmup { // which isn't over before
+				select {
+				case <-enough:
+				case <-time.After(patience):
+				}
+			}
+		},
 	})
 	var warm uint64
 	phases := map[result.Phase]int{}
@@ -229,10 +254,25 @@ func TestGate(t *testing.T) {
 // failure after which the next one would have to wait.
 func TestLifetimeWithoutMessages(t *testing.T) {
 	t.Parallel()
-	r, total := run(t, loadtest.Load{
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	since := 0 // the reply to the first, which is planned for the beginning
+	r, err := loadtest.Run(ctx, loadtest.Load{
 		Targets: []loadtest.Target{serve(t, listen(t), echo)}, Connections: 1,
-		Rate: 0.001, Lifetime: time.Hour / 4, Duration: 200 * time.Millisecond,
+		Rate: 0.001, Lifetime: time.Hour / 4, Duration: patience, Interval: 20 * time.Millisecond,
+		OnInterval: func(i result.Interval) {
+			if since += int(i.Received); since > 0 {
+				since++
+			}
+			if since > 10 {
+				cancel()
+			}
+		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := r.Total()
 	mustBeRight(t, r, 1)
 	if total.Connected != 1 {
 		t.Errorf("%d connections in a fraction of one's lifetime", total.Connected)
