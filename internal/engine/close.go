@@ -158,14 +158,9 @@ func (c *Conn) closeLocked() {
 		s.gauges.blocked.Add(-1)
 	}
 	s.open.remove(c)
+	reset := !c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()
 	if fd >= 0 {
 		s.r.Deregister(fd)
-		// A close that lingers would block the loop; one that's meant to reset must
-		// not wait at all. A dead socket does neither.
-		if !c.dead {
-			reset := !c.reason.clean() && c.reason != ReasonLinger && !c.hasLastWordsLocked()
-			s.kernel.SetLinger(fd, reset, 0)
-		}
 	}
 	if x := c.ext; x != nil {
 		s.r.Disarm(&x.deadline.timer)
@@ -175,7 +170,7 @@ func (c *Conn) closeLocked() {
 		}
 	}
 	if fd >= 0 {
-		c.closeDescriptorLocked(fd)
+		c.closeDescriptorLocked(fd, reset)
 	}
 	s.add(CountClosed0+Counter(c.reason), 1)
 	c.openGatesLocked()

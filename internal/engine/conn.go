@@ -85,8 +85,8 @@ type ext struct {
 	waiting  bool  // we're counted in waitsFor.readers
 	unheld   *Conn // we were the last there
 	gateMode gateMode
-	holds    int   // users of the descriptor through SyscallConn
-	held     []int // descriptors to be closed by the last of them
+	holds    int    // users of the descriptor through SyscallConn
+	held     []held // descriptors to be closed by the last of them
 }
 
 func (c *Conn) extLocked() *ext {

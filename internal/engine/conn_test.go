@@ -101,9 +101,10 @@ func TestSyscallConn(t *testing.T) {
 			if !k.kernel.open[s.fd] {
 				t.Error("closed while it's in use")
 			}
+			k.kernel.SetLinger(s.fd, true, 60) // a close would wait for as long
 		}))
-		if k.kernel.open[s.fd] {
-			t.Error("not closed by its last user")
+		if k.kernel.open[s.fd] || s.linger != "on 0" {
+			t.Errorf("open %t with its last user gone, linger %q", k.kernel.open[s.fd], s.linger)
 		}
 		if err := raw.Control(func(uintptr) { t.Error("called") }); !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("Control of a closed connection: %v", err)

@@ -200,7 +200,7 @@ func (c *Conn) attemptFailedLocked(r Reason, err error) {
 	if fd := int(c.fd); fd >= 0 {
 		c.fd = -1
 		c.shard.r.Deregister(fd)
-		c.closeDescriptorLocked(fd)
+		c.closeDescriptorLocked(fd, true) // it may be a connection, which nobody will have
 	}
 }
 

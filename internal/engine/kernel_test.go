@@ -60,6 +60,7 @@ type socket struct {
 	atMark  bool
 	hold    func() // called by AtMark, with the connection's lock held
 	soError sys.Errno
+	dead    bool // the reset was told of
 
 	connecting bool // nobody has accepted it yet
 
@@ -120,7 +121,7 @@ func (k *kernel) Recv(fd int, p []byte) (int, sys.Errno) {
 		next := s.steps[0]
 		s.steps = s.steps[1:]
 		if next.errno != 0 {
-			return 0, next.errno
+			return 0, s.tell(next.errno)
 		}
 		p = p[:min(next.n, len(p))]
 	case s.endless:
@@ -132,7 +133,7 @@ func (k *kernel) Recv(fd int, p []byte) (int, sys.Errno) {
 		s.in = s.in[n:]
 		return n, 0
 	case s.broken != 0:
-		return 0, s.broken
+		return 0, s.tell(s.broken)
 	case s.fin:
 		return 0, 0
 	default:
@@ -149,7 +150,7 @@ func (k *kernel) Peek(fd int, p []byte) (int, sys.Errno) {
 	case len(s.in) > 0 || s.endless:
 		return copy(p, append(s.in, '.')), 0
 	case s.broken != 0:
-		return 0, s.broken
+		return 0, s.tell(s.broken)
 	case s.fin:
 		return 0, 0
 	default:
@@ -189,12 +190,18 @@ func (k *kernel) AtMark(fd int) (bool, sys.Errno) {
 	return s.atMark, 0
 }
 
+// tell notes what the connection is told.
+func (s *socket) tell(e sys.Errno) sys.Errno {
+	s.dead = s.dead || e == unix.ECONNRESET
+	return e
+}
+
 // take decides what a send of n bytes moves.
 func (s *socket) take(n int) (int, sys.Errno) {
 	if e := s.sendErr; e != 0 {
 		s.sendErr = 0
 		s.sends = append(s.sends, -1)
-		return 0, e
+		return 0, s.tell(e)
 	}
 	n = min(n, s.room)
 	if len(s.splits) > 0 {
@@ -274,7 +281,7 @@ func (k *kernel) SocketError(fd int) sys.Errno {
 	s := k.of(fd, "SO_ERROR")
 	e := s.soError
 	s.soError = 0
-	return e
+	return s.tell(e)
 }
 
 func (k *kernel) SetLinger(fd int, on bool, seconds int) sys.Errno {
@@ -295,6 +302,9 @@ func (k *kernel) Close(fd int) sys.Errno {
 	if !k.open[fd] {
 		k.t.Errorf("close of descriptor %d, which isn't open", fd)
 		return unix.EBADF
+	}
+	if s := k.sockets[fd]; s != nil && !s.dead && s.linger != "off" && s.linger != "on 0" {
+		k.t.Errorf("close of descriptor %d with linger %q: it may wait", fd, s.linger)
 	}
 	delete(k.open, fd)
 	k.log("close %d", fd)

@@ -40,19 +40,31 @@ func (c *Conn) letGo() {
 	x := c.ext
 	x.holds--
 	if x.holds == 0 {
-		for _, fd := range x.held {
-			c.shard.kernel.Close(fd)
+		for _, h := range x.held {
+			c.shard.kernel.SetLinger(h.fd, h.reset, 0) // now: a holder may have set it
+			c.shard.kernel.Close(h.fd)
 		}
 		x.held = nil
 	}
 	c.finish()
 }
 
-// closeDescriptorLocked closes fd, or leaves it to those who hold it.
-func (c *Conn) closeDescriptorLocked(fd int) {
+// held is a descriptor that's to be closed, with a reset or without.
+type held struct {
+	fd    int
+	reset bool
+}
+
+// closeDescriptorLocked closes fd, or leaves it to those who hold it. A close that lingers
+// would block the loop; one that's meant to reset must not wait at all. A dead socket does
+// neither.
+func (c *Conn) closeDescriptorLocked(fd int, reset bool) {
 	if x := c.ext; x != nil && x.holds > 0 {
-		x.held = append(x.held, fd)
+		x.held = append(x.held, held{fd, reset})
 		return
+	}
+	if !c.dead {
+		c.shard.kernel.SetLinger(fd, reset, 0)
 	}
 	c.shard.kernel.Close(fd)
 }

@@ -42,10 +42,12 @@ var mutants = []mutant{
 	},
 	{
 		"close before clearing the slot", "internal/engine/close.go",
-		`		s.r.Deregister(fd)
-		// A close`,
-		`		defer s.r.Deregister(fd)
-		// A close`,
+		`	if fd >= 0 {
+		s.r.Deregister(fd)
+	}`,
+		`	if fd >= 0 {
+		defer s.r.Deregister(fd)
+	}`,
 	},
 	{
 		"deliver a completion inside the call", "internal/engine/write.go",
@@ -265,7 +267,7 @@ var mutants = []mutant{
 	{
 		"leave the descriptor of an address that failed", "internal/engine/connect.go",
 		`		c.shard.r.Deregister(fd)
-		c.closeDescriptorLocked(fd)`,
+		c.closeDescriptorLocked(fd, true)`,
 		`		c.shard.r.Deregister(fd)`,
 	},
 	{
