@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -34,7 +35,9 @@ const serverCPU, clientCPU = 0, 1
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	switch err := run(ctx, os.Args[1:], os.Stdout); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "clientbench:", err)
 		stop()
 		os.Exit(1)
@@ -70,6 +73,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case *reps < 1 || s.conns < 1 || s.duration <= 0:
+		return fmt.Errorf("-reps %d, -conns %d, -duration %v: want at least 1 of each", *reps, s.conns, s.duration)
+	case s.size < 8: // the epoll client's sequence numbers
+		return fmt.Errorf("-size is %d, want at least 8", s.size)
+	}
 	p, addr, err := serve(ctx, *dir)
 	if err != nil {
 		return err
@@ -85,7 +96,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		for i, c := range clients {
 			rate, err := c.rate(ctx, addr, s)
 			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+				return fmt.Errorf("%s: %w", c.name, cmp.Or(ctx.Err(), err)) // without its context, echod ends
 			}
 			rates[i] = append(rates[i], rate)
 		}

@@ -33,7 +33,8 @@ func Serve(ctx context.Context, command func(addr string) []string, env []string
 	for {
 		c, err := net.DialTimeout("tcp", addr.String(), time.Second)
 		if err == nil {
-			return p, addr, c.Close()
+			_ = c.Close()
+			return p, addr, nil
 		}
 		select {
 		case <-p.Exited():
