@@ -46,8 +46,8 @@ func (c *Conn) nextLocked() work {
 	return c.nextOfAnyLocked()
 }
 
-// uncommon flags are those that nextOfPlainLocked doesn't look at.
-const uncommon = errDue | oobDue | hearFirst | finWanted | finSent | eof | hadHup | blocked | refused | readFailed
+// uncommon flags are those that nextOfAnyLocked looks at and nextOfPlainLocked doesn't.
+const uncommon = errDue | oobDue | hearFirst | finWanted | finSent | eof | hadHup | blocked | refused
 
 // plainLocked reports whether a connection is as nearly all are nearly always. Most
 // questions then have one answer, and asking them would be a third of what the engine

@@ -32,8 +32,11 @@ func TestNextOfPlain(t *testing.T) {
 		if r.IntN(4) == 0 {
 			c.flags = flags(r.Uint32())
 		}
+		if r.IntN(4) == 0 {
+			c.flags.clear(established)
+		}
 		if r.IntN(8) == 0 {
-			c.ext = &ext{}
+			c.ext = &ext{timers: make([]*Timer, 1)}
 		}
 		for range r.IntN(3) {
 			n := one(0, 1, env.Flow.Low, env.Flow.Low+1, flushAt-1, flushAt, env.Flow.High, env.Flow.High+1)

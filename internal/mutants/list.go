@@ -140,6 +140,11 @@ var mutants = []mutant{
 		`if f.has(finWanted) && !f.has(finSent) && !c.handshakingLocked() {`,
 	},
 	{
+		"take a connection with an extension for a plain one", "internal/engine/next.go",
+		`c.state == Open && c.ext == nil && c.flags`,
+		`c.state == Open && c.flags`,
+	},
+	{
 		"drop posts when the connection fails", "internal/engine/next.go",
 		`	if c.hasPostsLocked() {
 		return nothing // they came in this dispatch, and run in the next
