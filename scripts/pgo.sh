@@ -28,5 +28,6 @@ for shape in "${shapes[@]}"; do
 	wait "$driver"
 	driver=
 done
-go tool pprof -proto "$scratch"/*.pprof >cmd/echod/default.pgo
+go tool pprof -proto "$scratch"/*.pprof >"$scratch/merged"
+mv "$scratch/merged" cmd/echod/default.pgo
 ls -l cmd/echod/default.pgo
