@@ -97,8 +97,8 @@ cross: ## build and vet, tests included, for other systems and processors (PKG=.
 	@for target in $(CROSS); do \
 		export GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0; \
 		echo "$$target"; \
-		go build -o /dev/null $(PKG); \
-		go vet $(PKG); \
+		go build -pgo=off -o /dev/null $(PKG); \
+		go vet -pgo=off $(PKG); \
 	done
 	@echo windows/amd64
 	@export GOOS=windows GOARCH=amd64 CGO_ENABLED=0; \
