@@ -12,7 +12,7 @@ scratch=$(mktemp -d)
 driver=
 trap '[[ -z $driver ]] || kill "$driver" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
-go build -pgo=off -o "$scratch/echod" ./cmd/echod
+go build -pgo=off -trimpath -o "$scratch/echod" ./cmd/echod
 (cd bench && go build -o "$scratch/echobench" ./cmd/echobench)
 
 for shape in "${shapes[@]}"; do

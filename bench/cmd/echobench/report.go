@@ -61,7 +61,7 @@ func newReport(o options) *report {
 	}
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
-		r.Kernel = unix.ByteSliceToString(name.Release[:])
+		r.Kernel, _, _ = strings.Cut(unix.ByteSliceToString(name.Release[:]), "-") // what a builder has appended says nothing to others
 	}
 	return r
 }
