@@ -1,18 +1,13 @@
 package loadtest_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"math/big"
-	"net"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/loadtest"
 	"github.com/sluice-net/sluice/loadtest/result"
 )
@@ -26,29 +21,12 @@ type tlsServer struct {
 
 func startTLS(t *testing.T, change func(*tls.Config)) tlsServer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "server"},
-		DNSNames:              []string{"server.test"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotAfter:              time.Now().Add(time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := tlsServer{certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots: x509.NewCertPool()}
-	s.roots.AddCert(leaf)
+	own := testenv.Certificate(t, func(c *x509.Certificate) {
+		c.Subject = pkix.Name{CommonName: "server"}
+		c.DNSNames = []string{"server.test"}
+	})
+	s := tlsServer{certificate: own, roots: x509.NewCertPool()}
+	s.roots.AddCert(own.Leaf)
 	config := &tls.Config{Certificates: []tls.Certificate{s.certificate}, ClientCAs: s.roots, NextProtos: []string{"echo/1"}}
 	if change != nil {
 		change(config)

@@ -151,7 +151,7 @@ func TestParts(t *testing.T) {
 // Processes of which one takes longer to connect measure the same pieces of time.
 func TestProcsBeginTogether(t *testing.T) {
 	t.Parallel()
-	encrypted := overTLS(certificate(t, nil))
+	encrypted := overTLS(testenv.Certificate(t, nil))
 	quick, slow := serve(t, echo), serve(t, func(c net.Conn) {
 		<-time.After(700 * time.Millisecond)
 		encrypted(c)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-net/sluice/internal/testenv"
 	"github.com/sluice-net/sluice/loadtest/result"
 )
 
@@ -120,7 +121,7 @@ func TestInterruptWhileConnecting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var looked atomic.Bool
-	encrypted := overTLS(certificate(t, nil))
+	encrypted := overTLS(testenv.Certificate(t, nil))
 	url := serve(t, func(c net.Conn) {
 		if looked.CompareAndSwap(false, true) {
 			encrypted(c)

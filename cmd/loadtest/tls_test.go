@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-net/sluice/internal/testenv"
 )
 
 // What is wrong with a server's certificate is said in one line, each with its own remedy,
@@ -29,7 +31,7 @@ func TestCertificates(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			server := certificate(t, tt.change)
+			server := testenv.Certificate(t, tt.change)
 			url := strings.Replace(serve(t, overTLS(server)), "tcp", "tls", 1)
 			authority := temporary(t, "ca.pem")
 			if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate[0]}), 0o600); err != nil {
